@@ -1,0 +1,1 @@
+"""The commands; one of the two rooms that see both towers."""

@@ -1,0 +1,1 @@
+"""What is true: functions over a transaction, one module per capability."""

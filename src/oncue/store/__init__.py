@@ -1,0 +1,1 @@
+"""How we talk to PostgreSQL; the only importer of the driver."""

@@ -1,0 +1,1 @@
+"""Events and spans, and the catalogue of their names."""
