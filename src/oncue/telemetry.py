@@ -1,1 +1,52 @@
-"""Events and spans, and the catalogue of their names."""
+"""Telemetry: the events that oncue logs, and nothing else.
+
+An event is ``noun.verb_past`` with facts as fields; the catalogue below is the whole list, and ``event`` refuses a
+name that is not in it. Events go to the standard logger ``oncue``, with the fields in ``extra["fields"]`` for
+structured handlers and spelled out in the message for people.
+"""
+
+import logging
+from typing import Final
+
+_log: Final = logging.getLogger("oncue")
+
+CATALOGUE: Final[dict[str, tuple[int, str]]] = {
+    "attempt.failed": (logging.INFO, "a run's attempt raised; says whether and when it is retried"),
+    "attempt.lost": (logging.WARNING, "an outcome was refused: the lease was no longer the worker's"),
+    "batch.aborted": (logging.WARNING, "a batch was given up before all its items were there"),
+    "claim.failed": (logging.WARNING, "a worker could not ask for runs; it tries again"),
+    "database.lost": (logging.WARNING, "a connection to PostgreSQL broke; it is made again"),
+    "database.restored": (logging.INFO, "PostgreSQL answers again"),
+    "heartbeat.failed": (logging.WARNING, "a worker's heartbeat did not arrive"),
+    "invariant.violated": (logging.ERROR, "a counter differed from the rows it stands for and was corrected: a bug"),
+    "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),
+    "loop.blocked": (logging.WARNING, "a task held the event loop"),
+    "migration.applied": (logging.INFO, "a migration ran"),
+    "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
+    "postgres.started": (logging.INFO, "the embedded PostgreSQL is up"),
+    "postgres.stopped": (logging.INFO, "the embedded PostgreSQL is down"),
+    "run.stopped": (logging.INFO, "a worker stopped a run: cancelled, or its lease was lost"),
+    "server.started": (logging.INFO, "the server accepts requests"),
+    "server.stopped": (logging.INFO, "the server no longer accepts requests"),
+    "request.failed": (logging.ERROR, "a request ended in an unexpected error"),
+    "upkeep.failed": (logging.ERROR, "a round of upkeep failed; the next one tries again"),
+    "worker.announced": (logging.INFO, "a worker told the server what it can run"),
+    "worker.left": (logging.INFO, "a worker said good-bye"),
+}
+"""Every event: its level and what it means."""
+
+
+def event(name: str, /, **fields: object) -> None:
+    """Log an event.
+
+    Args:
+        name: From the catalogue.
+        fields: Facts: ids, counts, durations with their unit in the name. Never a secret, never a payload.
+
+    Raises:
+        KeyError: The name is not in the catalogue.
+    """
+    level, _ = CATALOGUE[name]
+    if _log.isEnabledFor(level):
+        spelled = " ".join(f"{key}={value}" for key, value in fields.items())
+        _log.log(level, "%s %s", name, spelled, extra={"event": name, "fields": fields})

@@ -1,0 +1,197 @@
+"""Codec: payloads and outputs as JSON documents, and back.
+
+A document is JSON text with a type beside it: ``application/json``, or ``application/super+json`` from JavaScript
+callers, which wraps the value in ``json`` and lists in ``meta`` what JSON cannot say. Text is kept as a JSON string.
+Whether a value fits a task's annotation is decided in ``sdk/schema.py``.
+
+Source: wire contract §1.8.
+"""
+
+import datetime
+import decimal
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from oncue.protocol.errors import BadRequest
+
+JSON: Final = "application/json"
+SUPER_JSON: Final = "application/super+json"
+TEXT: Final = "text/plain"
+STORE: Final = "application/store"
+
+NOTHING: Final = msgspec.Raw()
+"""An absent document, false in a condition: Structs leave a field that is this very object out of their JSON."""
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def encode(value: object) -> bytes:
+    """Write a Python value as JSON.
+
+    Datetimes, dates, UUIDs, Decimals, Enums, bytes (base64), dataclasses, attrs classes, msgspec Structs, TypedDicts
+    and pydantic models are understood.
+
+    Raises:
+        TypeError: Something in it has no JSON form; names its type.
+        ValueError: A text cannot be stored (a lone surrogate).
+    """
+    return _encoder.encode(value)
+
+
+def checked(document: bytes | msgspec.Raw, field: str) -> None:
+    """Refuse a document that could not be read back.
+
+    Args:
+        document: JSON text.
+        field: Its name, for the message.
+
+    Raises:
+        BadRequest: Not JSON, too deeply nested, or a lone surrogate in a string.
+    """
+    try:
+        _decode(document)
+    except RecursionError:
+        message = f"{field} is nested too deeply; expected fewer than about 1,000 levels"
+        raise BadRequest(message) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"{field} is not valid JSON: {error}"
+        raise BadRequest(message) from None
+
+
+def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
+    """Return the document that a wire payload stands for, and its type.
+
+    Official clients send the document as a string and say its type; without a type the payload is the value itself.
+
+    Raises:
+        BadRequest: The payload does not match its type, or is not JSON.
+    """
+    if not value:
+        return None, JSON
+    if type_ is None:
+        checked(value, "payload")
+        return bytes(value), JSON
+    content: object = None
+    if type_ in (JSON, SUPER_JSON, TEXT):
+        checked(value, "payload")
+        content = _decode(value)
+    if type_ in (JSON, SUPER_JSON) and not isinstance(content, str):
+        return bytes(value), type_
+    match type_, content:
+        case (("application/json" | "application/super+json"), str(text)):
+            inner = text.encode()
+            checked(inner, "payload")
+            return inner, type_
+        case "text/plain", str():
+            return bytes(value), JSON
+        case _:
+            message = (
+                f"payloadType {type_!r} is not accepted here; expected {JSON}, {SUPER_JSON} or {TEXT} with a string"
+            )
+            raise BadRequest(message)
+
+
+def plain(document: bytes | msgspec.Raw, type_: str) -> msgspec.Raw:
+    """Return a document as ordinary JSON: what ``runs.retrieve`` shows."""
+    if type_ != SUPER_JSON:
+        return msgspec.Raw(document)
+    return msgspec.json.decode(document, type=_SuperJson).json
+
+
+def restore(document: bytes | msgspec.Raw, type_: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a document into Python values; Dates, BigInts, Maps, Sets and undefined of JavaScript become Python's.
+
+    Raises:
+        BadRequest: It is not valid JSON.
+    """
+    try:
+        if type_ != SUPER_JSON:
+            return _decode(document)
+        wrapped = msgspec.json.decode(document, type=_SuperJson)
+        value = _decode(wrapped.json)
+    except (msgspec.DecodeError, RecursionError) as error:
+        message = f"the document is not valid JSON: {error}"
+        raise BadRequest(message) from None
+    return _annotate(value, wrapped.meta.values) if wrapped.meta and wrapped.meta.values else value
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    """What SuperJSON says of the values: a tree of path to type names."""
+
+    values: Any = None
+
+
+class _SuperJson(msgspec.Struct, frozen=True):
+    """SuperJSON's wrapper."""
+
+    json: msgspec.Raw
+    meta: _Meta | None = None
+
+
+def _annotate(value: Any, tree: Any) -> Any:  # noqa: ANN401 - walks any JSON value
+    """Apply SuperJSON's tree: ``["Date"]`` at a leaf, ``["set", {...}]`` or ``{"a.b": ["Date"]}`` above."""
+    if isinstance(tree, list):
+        inner = _annotate(value, tree[1]) if len(tree) > 1 else value
+        return _converted(inner, tree[0])
+    for path, below in tree.items():
+        value = _at(value, _segments(path), below)
+    return value
+
+
+def _at(value: Any, segments: list[str], below: Any) -> Any:  # noqa: ANN401 - walks any JSON value
+    if not segments:
+        return _annotate(value, below)
+    key: Any = int(segments[0]) if isinstance(value, list) else segments[0]
+    value[key] = _at(value[key], segments[1:], below)
+    return value
+
+
+def _segments(path: str) -> list[str]:
+    r"""Split at dots; ``\.`` is a dot inside a key, ``\\`` a backslash."""
+    segments, current, characters = [], "", iter(path)
+    for character in characters:
+        if character == "\\":
+            current += next(characters, "")
+        elif character == ".":
+            segments.append(current)
+            current = ""
+        else:
+            current += character
+    return [*segments, current]
+
+
+def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401 - any JSON value
+    convert = _CONVERSIONS.get(kind) if isinstance(kind, str) else None
+    return convert(value) if convert else value
+
+
+_CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "Date": datetime.datetime.fromisoformat,
+    "bigint": int,
+    "set": lambda items: {_hashable(item) for item in items},
+    "map": lambda pairs: {_hashable(key): item for key, item in pairs},
+    "undefined": lambda _: None,
+    "number": lambda name: {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf"), "-0": -0.0}[
+        name
+    ],
+}
+
+
+def _hashable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
+
+
+def _fallback(value: Any) -> Any:  # noqa: ANN401 - msgspec's enc_hook takes anything
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    if isinstance(value, decimal.Decimal | complex):
+        return str(value)
+    message = f"a value of type {type(value).__qualname__} has no JSON form; expected dict, list, str, numbers, "
+    message += "datetime, UUID, Enum, bytes, a dataclass, a msgspec Struct or a pydantic model"
+    raise TypeError(message)
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_fallback)

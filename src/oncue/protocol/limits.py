@@ -1,0 +1,38 @@
+"""Limits: every number at which a request is refused, with its source.
+
+They are checked at the edge, before the engine; in a batch a bad item fails alone.
+"""
+
+from typing import Final
+
+MAX_PAYLOAD_BYTES: Final = 10 * 1024 * 1024
+"""A payload, as JSON text. Source: trigger-functions page, "Large payloads"."""
+
+MAX_OUTPUT_BYTES: Final = 100 * 1024 * 1024
+"""A task's output, as JSON text. Source: trigger-functions page, "Large payloads"."""
+
+MAX_BATCH_ITEMS: Final = 1_000
+"""Items of one batch. Source: trigger-functions page, ``yourTask.trigger()``."""
+
+MAX_METADATA_BYTES: Final = 256 * 1024
+"""Metadata of a run, as JSON text. Source: wire contract §2.1."""
+
+MAX_TAGS: Final = 10
+MAX_TAG_LENGTH: Final = 128
+MAX_TASK_ID_LENGTH: Final = 256
+MAX_QUEUE_NAME_LENGTH: Final = 128
+MAX_CONCURRENCY_KEY_BYTES: Final = 512
+MAX_ATTEMPTS: Final = 250
+"""Ceiling of ``max_attempts``. Source: wire contract §8.2."""
+
+MAX_PRIORITY: Final = 2_147_483
+"""Seconds of head start; as milliseconds it fits 32 bits. Source: wire contract §2.1."""
+
+MAX_CREATE_BATCH_BYTES: Final = 128 * 1024
+"""Body of a batch's creation. Source: wire contract §2.2."""
+
+MAX_ERROR_MESSAGE_CHARS: Final = 20_000
+"""A task's error message and its traceback are cut to this, so that one failure cannot fill the database."""
+
+MAX_PLACES: Final = 1_000
+"""Runs that one claim may ask for."""

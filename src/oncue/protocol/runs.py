@@ -1,0 +1,105 @@
+"""Runs: what is told of a run.
+
+The shapes are the wire contract's (§4.2, §4.3): an optional field is left out, never null, and eight booleans say
+where the run stands.
+
+Life of a run, this module's part::
+
+    engine/reading -> RunView -> api/routes/runs -> sdk/runs
+"""
+
+import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from oncue.protocol.codec import NOTHING
+from oncue.protocol.failures import ShownError
+from oncue.protocol.status import ApiStatus
+
+TriggerFunction: TypeAlias = Literal["trigger", "triggerAndWait", "batchTrigger", "batchTriggerAndWait"]
+
+
+class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """What a list shows of a run."""
+
+    id: str
+    status: ApiStatus
+    task_identifier: str
+    is_queued: bool
+    is_executing: bool
+    is_waiting: bool
+    is_completed: bool
+    is_success: bool
+    is_failed: bool
+    is_cancelled: bool
+    is_test: bool
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    started_at: datetime.datetime | None = None
+    finished_at: datetime.datetime | None = None
+    delayed_until: datetime.datetime | None = None
+    expired_at: datetime.datetime | None = None
+    idempotency_key: str | None = None
+    version: str | None = None
+    ttl: str | None = None
+    tags: list[str]
+    cost_in_cents: float
+    base_cost_in_cents: float
+    duration_ms: int
+    """Compute time of all attempts, waits left out."""
+    metadata: msgspec.Raw = NOTHING
+    region: str | None = None
+    queue: str
+    """Name of the queue; a task's own is ``task/<id>``."""
+    depth: int
+    """0 for a run that no run triggered."""
+    trigger_function: TriggerFunction
+    batch_id: str | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, rename="camel"):
+    """The environment of a listed run."""
+
+    id: str
+    name: str
+
+
+class ListedRun(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """An item of ``runs.list``."""
+
+    env: Environment
+
+
+class RelatedRuns(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """Where a run stands in its family."""
+
+    root: RunSummary | None = None
+    parent: RunSummary | None = None
+    children: list[RunSummary] | None = None
+
+
+class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run as ``runs.retrieve`` shows it."""
+
+    payload: msgspec.Raw = NOTHING
+    output: msgspec.Raw = NOTHING
+    error: ShownError | None = None
+    related_runs: RelatedRuns
+    attempt_count: int
+    priority: int
+    """Seconds of head start."""
+
+
+class Pagination(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Cursors of the pages beside this one."""
+
+    next: str | None = None
+    previous: str | None = None
+
+
+class RunPage(msgspec.Struct, frozen=True, rename="camel"):
+    """One page of runs, newest first."""
+
+    data: list[ListedRun]
+    pagination: Pagination

@@ -1,0 +1,51 @@
+"""Statuses: the stored vocabulary, and how the API shows it.
+
+The stored names and the mapping are the wire contract's (§4.1). Which move is allowed between them is decided in
+``engine/states.py``.
+"""
+
+from typing import Final, Literal, TypeAlias
+
+LiveStatus: TypeAlias = Literal[
+    "DELAYED", "PENDING_VERSION", "PENDING", "EXECUTING", "WAITING_TO_RESUME", "RETRYING_AFTER_FAILURE"
+]
+FinalStatus: TypeAlias = Literal[
+    "COMPLETED_SUCCESSFULLY", "COMPLETED_WITH_ERRORS", "CANCELED", "CRASHED", "SYSTEM_FAILURE", "EXPIRED", "TIMED_OUT"
+]
+StoredStatus: TypeAlias = LiveStatus | FinalStatus
+
+ApiStatus: TypeAlias = Literal[
+    "PENDING_VERSION", "DELAYED", "QUEUED", "DEQUEUED", "EXECUTING", "WAITING", "COMPLETED", "CANCELED", "FAILED",
+    "CRASHED", "SYSTEM_FAILURE", "EXPIRED", "TIMED_OUT",
+]  # fmt: skip
+
+SHOWN: Final[dict[StoredStatus, ApiStatus]] = {
+    "DELAYED": "DELAYED",
+    "PENDING_VERSION": "PENDING_VERSION",
+    "PENDING": "QUEUED",
+    "EXECUTING": "EXECUTING",
+    "WAITING_TO_RESUME": "WAITING",
+    "RETRYING_AFTER_FAILURE": "EXECUTING",
+    "COMPLETED_SUCCESSFULLY": "COMPLETED",
+    "COMPLETED_WITH_ERRORS": "FAILED",
+    "CANCELED": "CANCELED",
+    "CRASHED": "CRASHED",
+    "SYSTEM_FAILURE": "SYSTEM_FAILURE",
+    "EXPIRED": "EXPIRED",
+    "TIMED_OUT": "TIMED_OUT",
+}
+"""Stored status to the one that clients see."""
+
+STORED: Final[dict[ApiStatus, tuple[StoredStatus, ...]]] = {
+    **{shown: tuple(s for s, a in SHOWN.items() if a == shown) for shown in SHOWN.values()},
+    "DEQUEUED": (),
+}
+"""What a filter on a shown status looks for. A claim starts its run, so nothing is ever stored as dequeued."""
+
+FINAL: Final[frozenset[ApiStatus]] = frozenset(
+    {"COMPLETED", "CANCELED", "FAILED", "CRASHED", "SYSTEM_FAILURE", "EXPIRED", "TIMED_OUT"}
+)
+"""Statuses that a run never leaves."""
+
+WAITING_IN_LINE: Final[frozenset[ApiStatus]] = frozenset({"QUEUED", "DELAYED", "PENDING_VERSION"})
+"""What ``is_queued`` means. Source: wire contract §4.1."""

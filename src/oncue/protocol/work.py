@@ -1,0 +1,250 @@
+"""Work: what a worker and the server say to each other.
+
+A worker announces itself, then repeats: claim, execute, report; a thread of its own sends the heartbeat. What the
+server has to tell a worker about runs it already holds comes as notices with each claim, again and again until the
+worker has acknowledged them, so a lost answer loses nothing.
+
+Life of a run, this module's part::
+
+    engine/dispatch -> Assignment -> worker/executor -> Outcome -> engine/attempts
+"""
+
+import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from oncue.protocol.codec import NOTHING
+from oncue.protocol.failures import RunError
+from oncue.protocol.retry import RetryPolicy
+
+
+class TaskDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A task as its code declares it."""
+
+    id: str
+    queue: str | None = None
+    """Name of a queue shared with other tasks; absent: ``task/<id>``."""
+    concurrency_limit: int | None = None
+    """Limit of that queue as the code has it; absent: none."""
+    retry: RetryPolicy | None = None
+    machine: str | None = None
+    ttl_ms: int | None = None
+    max_duration_ms: int | None = None
+    payload_schema: msgspec.Raw = NOTHING
+    """JSON Schema of the payload, where the annotation gives one."""
+    file: str | None = None
+    """Where the task is defined, as ``path:line``, relative to the worker's folder where it is below it."""
+
+
+class Announcement(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A worker process says that it is there, and what it can run."""
+
+    worker_id: str
+    tasks: list[TaskDeclaration]
+    places: int
+    """Runs it executes at once."""
+    hostname: str
+    pid: int
+    sdk_version: str
+    queues: list[str] | None = None
+    """Serve these queues only; absent: every queue."""
+    version: str | None = None
+
+
+class Welcome(msgspec.Struct, frozen=True, rename="camel"):
+    """The server's side of an announcement; all times in milliseconds."""
+
+    environment: str
+    lease_ms: int
+    """A worker that is silent for so long has lost its runs."""
+    heartbeat_ms: int
+    claim_wait_ms: int
+    """How long a claim may be held open when there is nothing to do."""
+
+
+class ClaimRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Ask for runs; answered as soon as there is a run or a notice, else empty after ``wait_ms``."""
+
+    worker_id: str
+    places: int
+    """Free places, 0 to 1,000; with 0 only notices come."""
+    wait_ms: int = 0
+    acknowledged: list[int] = []
+    """Notices that have been acted upon."""
+
+
+class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run handed to a worker, leased under an epoch."""
+
+    run_id: str
+    epoch: int
+    """Rises with every execution from the top; every write about the run carries it."""
+    attempt: int
+    """From 1."""
+    task: str
+    queue: str
+    created_at: datetime.datetime
+    payload: msgspec.Raw = NOTHING
+    payload_type: str = "application/json"
+    concurrency_key: str | None = None
+    tags: list[str] = []
+    metadata: msgspec.Raw = NOTHING
+    priority: int = 0
+    max_attempts: int | None = None
+    max_duration_ms: int | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    depth: int = 0
+    batch_id: str | None = None
+    batch_index: int | None = None
+    is_test: bool = False
+
+
+class ChildSucceeded(msgspec.Struct, frozen=True, omit_defaults=True, tag="ok", tag_field="result", rename="camel"):
+    """A waited-for run ended well."""
+
+    id: str
+    task: str
+    output: msgspec.Raw = NOTHING
+    output_type: str = "application/json"
+
+
+class ChildFailed(msgspec.Struct, frozen=True, tag="failed", tag_field="result", rename="camel"):
+    """A waited-for run ended otherwise: failed, cancelled, expired, crashed."""
+
+    id: str
+    task: str
+    error: RunError
+
+
+ChildResult: TypeAlias = ChildSucceeded | ChildFailed
+
+
+class RunSettled(msgspec.Struct, frozen=True, tag="run", tag_field="notice", rename="camel"):
+    """The child that a run waits for is done."""
+
+    notice_id: int
+    run_id: str
+    """The waiting run."""
+    epoch: int
+    wait_id: str
+    child: ChildResult
+    resumes: bool
+    """The run waits for nothing else now and holds its slots again: it needs a free place to go on."""
+
+
+class BatchSettled(msgspec.Struct, frozen=True, tag="batch", tag_field="notice", rename="camel"):
+    """The batch that a run waits for is done; its results are fetched in pages."""
+
+    notice_id: int
+    run_id: str
+    epoch: int
+    wait_id: str
+    batch_id: str
+    run_count: int
+    resumes: bool
+    aborted: str | None = None
+    """Why the batch was given up, if it was; then there are no results."""
+
+
+class StopRun(msgspec.Struct, frozen=True, tag="stop", tag_field="notice", rename="camel"):
+    """Stop executing a run: it was cancelled."""
+
+    notice_id: int
+    run_id: str
+    epoch: int
+    reason: str
+
+
+Notice: TypeAlias = RunSettled | BatchSettled | StopRun
+
+
+class ClaimResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Runs to execute, and news of those already held."""
+
+    assignments: list[Assignment] = []
+    notices: list[Notice] = []
+
+
+class BatchResults(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of a batch's results, in item order."""
+
+    items: list[ChildResult]
+
+
+class Succeeded(msgspec.Struct, frozen=True, omit_defaults=True, tag="succeeded", tag_field="outcome", rename="camel"):
+    """The task returned."""
+
+    run_id: str
+    epoch: int
+    ran_ms: int
+    """Compute time of this execution, waits left out."""
+    output: msgspec.Raw = NOTHING
+    output_type: str = "application/json"
+
+
+class Failed(msgspec.Struct, frozen=True, omit_defaults=True, tag="failed", tag_field="outcome", rename="camel"):
+    """The task raised."""
+
+    run_id: str
+    epoch: int
+    ran_ms: int
+    error: RunError
+    retryable: bool = True
+    """False for ``AbortRun`` and for a payload that does not fit."""
+    retry_after_ms: int | None = None
+    """The task chose the moment itself."""
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="outcome", rename="camel"):
+    """The worker ended the run without the task's say: out of time or crashed. Never retried."""
+
+    run_id: str
+    epoch: int
+    ran_ms: int
+    status: Literal["TIMED_OUT", "CRASHED"]
+    error: RunError
+
+
+class HandedBack(msgspec.Struct, frozen=True, tag="handed_back", tag_field="outcome", rename="camel"):
+    """The worker leaves before the run is done: somebody else starts it again. Costs no attempt."""
+
+    run_id: str
+    epoch: int
+
+
+Outcome: TypeAlias = Succeeded | Failed | Ended | HandedBack
+
+
+class OutcomesRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """Outcomes in a group; sent again until each is answered."""
+
+    worker_id: str
+    outcomes: list[Outcome]
+
+
+class OutcomesResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What became of the outcomes: all were recorded but those named."""
+
+    lost: list[str] = []
+    """Runs whose lease was no longer the worker's: another execution counts, or the run was cancelled.
+    An outcome that had been recorded before is not among them."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):
+    """The worker is alive, and so are all its runs."""
+
+    worker_id: str
+
+
+class HeartbeatResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """Whether the lease was still there to extend; if not, the worker stops its runs and announces itself anew."""
+
+    known: bool
+
+
+class Farewell(msgspec.Struct, frozen=True, rename="camel"):
+    """The worker leaves; whatever it still holds goes back in line."""
+
+    worker_id: str
