@@ -96,8 +96,6 @@ class TriggerResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     id: str
     is_cached: bool
     """Without a default, so that it is sent even when false: the official client requires it."""
-    wait_id: str | None = None
-    """Set where the parent now waits: what the worker is told when the child is done."""
 
 
 class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -130,7 +128,6 @@ class CreateBatchResponse(msgspec.Struct, frozen=True, omit_defaults=True, renam
     run_count: int
     is_cached: bool
     idempotency_key: str | None = None
-    wait_id: str | None = None
 
 
 class ItemRefusal(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

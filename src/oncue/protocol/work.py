@@ -128,8 +128,8 @@ class RunSettled(msgspec.Struct, frozen=True, tag="run", tag_field="notice", ren
     run_id: str
     """The waiting run."""
     epoch: int
-    wait_id: str
     child: ChildResult
+    """Its id names the wait: whatever in the run awaits that child gets this result."""
     resumes: bool
     """The run waits for nothing else now and holds its slots again: it needs a free place to go on."""
 
@@ -140,7 +140,6 @@ class BatchSettled(msgspec.Struct, frozen=True, tag="batch", tag_field="notice",
     notice_id: int
     run_id: str
     epoch: int
-    wait_id: str
     batch_id: str
     run_count: int
     resumes: bool

@@ -1,0 +1,66 @@
+"""Execution: what a run can ask of the worker that executes it.
+
+The SDK knows the worker only through this protocol, so that ``oncue.sdk`` never imports ``oncue.worker``. The worker
+sets ``current`` before it calls user code; where it is not set, no run is executing.
+
+Life of a run, this module's part::
+
+    worker/executor sets current -> user code -> sdk/task.trigger_and_wait -> current.wait_for_run -> worker/parking
+"""
+
+from collections.abc import Coroutine, Sequence
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, TypeVar
+
+from oncue.protocol.work import ChildResult
+from oncue.sdk.context import Context
+
+T = TypeVar("T")
+
+
+class Execution(Protocol):
+    """One execution of a run, from the top, under one epoch."""
+
+    @property
+    def context(self) -> Context:
+        """What the task is told about its run."""
+
+    @property
+    def epoch(self) -> int:
+        """Goes with every write about the run."""
+
+    @property
+    def worker_id(self) -> str:
+        """Goes with every write about the run."""
+
+    @property
+    def blocks_thread(self) -> bool:
+        """Whether the task is a plain function on a thread of its own, which may block."""
+
+    def call_key(self, kind: str, task: str) -> str:
+        """Name a durable call, ``kind:task#n`` with n counting such calls of this execution from 1.
+
+        Taken when the function is called, not when it is awaited, so that ``asyncio.gather`` keeps it stable.
+        """
+
+    async def wait_for_run(self, run_id: str) -> ChildResult:
+        """Park until a child that this run was registered to wait for has ended.
+
+        Raises:
+            RunStopped: The run was cancelled, or its lease was lost.
+        """
+
+    async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
+        """Park until a batch has ended; its results in item order.
+
+        Raises:
+            BatchTriggerError: The batch was given up before all its items were there.
+            RunStopped: The run was cancelled, or its lease was lost.
+        """
+
+    def block_on(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the worker's loop and block this thread until it is done."""
+
+
+current: Final[ContextVar[Execution | None]] = ContextVar("oncue_execution", default=None)
+"""The run that the calling code belongs to, or None outside of a task."""
