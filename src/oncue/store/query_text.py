@@ -13,6 +13,7 @@ closing bracket, as in ``part[1:n]``, is a slice; with no lower bound, write ``p
 """
 
 import re
+from itertools import product
 from typing import Final, Literal, NamedTuple, cast
 
 from oncue.store.errors import QueryError
@@ -37,7 +38,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_MOVE: Final = re.compile(r"(\w+) -> (\w+)")
+_MOVES: Final = re.compile(r"Moves: ([\w, ]+) -> ([\w, ]+)\.")
 
 
 class QueryText(NamedTuple):
@@ -57,8 +58,12 @@ class QueryText(NamedTuple):
 
     @property
     def moves(self) -> tuple[tuple[str, str], ...]:
-        """The status changes that the comment declares: pairs of from and to."""
-        return tuple(_MOVE.findall(self.comment.partition("Moves:")[2]))
+        """The status changes that the comment declares: pairs of from and to.
+
+        ``Moves: A, B -> C, D.`` stands for all four pairs; a comment may have several such sentences.
+        """
+        sides = [(before.split(", "), after.split(", ")) for before, after in _MOVES.findall(self.comment)]
+        return tuple(pair for before, after in sides for pair in product(before, after))
 
 
 def parse_file(text: str, origin: str) -> dict[str, QueryText]:
