@@ -11,7 +11,7 @@ own ways, with no codec of ours that each new connection would have to ask the s
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -47,6 +47,8 @@ _CUT: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    # The driver's answer when the server's farewell arrived between two statements.
+    asyncpg.InternalClientError,
 )
 """What a statement raises when its connection breaks."""
 
@@ -127,12 +129,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Tx]:
     """
     connection, begun = await _begin(pool)
     try:
-        async with begun:
+        async with AsyncExitStack() as end:
+            end.push_async_exit(begun)
             yield connection
     except _CUT as error:
         raise DatabaseUnavailable(f"the connection to PostgreSQL broke: {error}") from error
     except asyncpg.InterfaceError as error:
-        if connection.is_closed():
+        if _is_closed(connection):
             raise DatabaseUnavailable(f"the connection to PostgreSQL broke: {error}") from error
         raise
     finally:
@@ -165,7 +168,7 @@ async def in_transaction(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, atte
 
 
 async def _begin(pool: Pool) -> "tuple[PoolConnectionProxy[asyncpg.Record], Transaction]":
-    """Acquire a connection and begin on it; dead connections of the pool are passed over."""
+    """Begin on a connection of the pool, passing over those that turn out to be dead."""
     tries_left = _BEGIN_TRIES
     while True:
         try:
@@ -174,16 +177,26 @@ async def _begin(pool: Pool) -> "tuple[PoolConnectionProxy[asyncpg.Record], Tran
             raise DatabaseUnavailable(f"PostgreSQL does not answer: {_reason(error)}") from error
         begun = connection.transaction(isolation="read_committed")
         try:
-            await begun.start()
+            await begun.__aenter__()
         except BaseException as error:
+            dead = isinstance(error, (*_CUT, asyncpg.InterfaceError, OSError))
+            if dead and not _is_closed(connection):
+                connection.terminate()
             await pool.release(connection)
-            if not isinstance(error, (*_CUT, OSError)):
-                raise
             tries_left -= 1
+            if not dead:
+                raise
             if tries_left == 0:
                 raise DatabaseUnavailable(f"PostgreSQL does not answer: {_reason(error)}") from error
         else:
             return connection, begun
+
+
+def _is_closed(connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back already
+        return True
 
 
 @contextmanager
