@@ -10,6 +10,8 @@ Life of a run, this module's part::
 """
 
 
+import datetime
+
 import msgspec
 
 from oncue.protocol.codec import NOTHING
@@ -155,7 +157,7 @@ class BatchProcessing(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     """What went wrong while items were made into runs."""
 
     errors: list[ItemRefusal]
-    completed_at: str | None = None
+    completed_at: datetime.datetime | None = None
 
 
 class BatchView(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -163,8 +165,8 @@ class BatchView(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
 
     id: str
     status: str
-    created_at: str
-    updated_at: str
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
     run_count: int
     runs: list[str]
     processing: BatchProcessing

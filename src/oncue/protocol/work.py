@@ -25,8 +25,9 @@ class TaskDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     id: str
     queue: str | None = None
     """Name of a queue shared with other tasks; absent: ``task/<id>``."""
-    concurrency_limit: int | None = None
-    """Limit of that queue as the code has it; absent: none."""
+    concurrency_limit: int | None | msgspec.UnsetType = msgspec.UNSET
+    """Limit of that queue as the code has it; null: none; absent: the code says nothing of it, as where a task names
+    a queue that is declared elsewhere."""
     retry: RetryPolicy | None = None
     machine: str | None = None
     ttl_ms: int | None = None
@@ -72,6 +73,9 @@ class ClaimRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     wait_ms: int = 0
     acknowledged: list[int] = []
     """Notices that have been acted upon."""
+    holding: list[str] | None = None
+    """Sent when the answer to an earlier claim got lost: every run the worker knows of. Whatever else is leased to it
+    was handed out in that answer and never arrived; it goes back in line at no cost."""
 
 
 class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -1,0 +1,162 @@
+"""Attempts: what a worker reports becomes the run's next state.
+
+Successes and final failures end the run; a failure with attempts left lines it up again after a wait. Reports are
+recorded under the epoch they carry: one from an execution that no longer counts changes nothing.
+
+Life of a run, this module's part::
+
+    worker/reporter -> api/routes/work -> attempts.report -> finishing, or RETRYING_AFTER_FAILURE
+"""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from oncue.engine import dispatch, finishing, retries, waits
+from oncue.engine.dispatch import Changes
+from oncue.engine.events import Effects
+from oncue.engine.finishing import Ending
+from oncue.engine.rows import Environment
+from oncue.protocol import ids
+from oncue.protocol.retry import RetryPolicy
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """The attempt that a worker says failed."""
+
+    run_id: uuid.UUID
+    attempt: int
+    max_attempts: int | None
+    retry: str | None
+
+
+class Released(msgspec.Struct, frozen=True):
+    """A run that its worker no longer holds, and what it gave back."""
+
+    run_id: uuid.UUID
+    line_id: int
+    slot_lane: int | None
+    has_waited: bool
+    was_resuming: bool
+
+
+_sql = queries.load("attempts")
+_failed_attempts = _sql.many("failed_attempts", FailedAttempt)
+_retry = _sql.many("retry", Released)
+_hand_back = _sql.many("hand_back", Released)
+
+
+async def report(
+    tx: Tx, environment: Environment, worker: uuid.UUID, outcomes: Sequence[Outcome], *, effects: Effects
+) -> list[str]:
+    """Record what became of runs that a worker holds.
+
+    Returns:
+        The runs it no longer holds, for which nothing was recorded.
+    """
+    changes = Changes()
+    endings: list[Ending] = []
+    failures: list[tuple[uuid.UUID, Failed]] = []
+    returned: list[tuple[uuid.UUID, int]] = []
+    for outcome in outcomes:
+        run = ids.parse(ids.RUN, outcome.run_id)
+        match outcome:
+            case Succeeded(epoch=epoch, ran_ms=ran_ms, output=output, output_type=type_):
+                text = bytes(output).decode() if output else None
+                endings.append(Ending(run, epoch, "COMPLETED_SUCCESSFULLY", ran_ms, text, type_))
+            case Ended(epoch=epoch, ran_ms=ran_ms, status=status, error=error):
+                endings.append(Ending(run, epoch, status, ran_ms, error=error))
+            case Failed():
+                failures.append((run, outcome))
+            case HandedBack(epoch=epoch):
+                returned.append((run, epoch))
+    lost: set[uuid.UUID] = set()
+    if failures:
+        retried, failed = await _decide(tx, environment, worker, failures)
+        endings += failed
+        lost |= await _retry_later(tx, environment, worker, retried, changes)
+        effects.due_sooner |= bool(retried)
+    if returned:
+        lost |= await _give_back(tx, environment, worker, returned, changes)
+    if endings:
+        lost |= set(await finishing.finish_held(tx, environment, worker, endings, changes=changes, effects=effects))
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    return [ids.show(ids.RUN, run) for run in lost]
+
+
+async def _decide(
+    tx: Tx, environment: Environment, worker: uuid.UUID, failures: Sequence[tuple[uuid.UUID, Failed]]
+) -> tuple[list[tuple[uuid.UUID, Failed, datetime.timedelta]], list[Ending]]:
+    rows = await _failed_attempts(tx, env_id=environment.id, worker_id=worker, run_ids=[run for run, _ in failures])
+    held = {row.run_id: row for row in rows}
+    retried: list[tuple[uuid.UUID, Failed, datetime.timedelta]] = []
+    failed: list[Ending] = []
+    for run, failure in failures:
+        row = held.get(run)
+        wait = None
+        if row is not None:
+            policy = None if row.retry is None else msgspec.json.decode(row.retry, type=RetryPolicy)
+            wait = retries.wait_after(failure, row.attempt, policy=policy, max_attempts=row.max_attempts)
+        if wait is None:
+            failed.append(Ending(run, failure.epoch, "COMPLETED_WITH_ERRORS", failure.ran_ms, error=failure.error))
+        else:
+            retried.append((run, failure, wait))
+    return retried, failed
+
+
+async def _retry_later(
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    retried: Sequence[tuple[uuid.UUID, Failed, datetime.timedelta]],
+    changes: Changes,
+) -> set[uuid.UUID]:
+    if not retried:
+        return set()
+    released = await _retry(
+        tx,
+        env_id=environment.id,
+        worker_id=worker,
+        run_ids=[run for run, _, _ in retried],
+        epochs=[failure.epoch for _, failure, _ in retried],
+        waits=[wait for _, _, wait in retried],
+        ran_ms=[failure.ran_ms for _, failure, _ in retried],
+    )
+    await _clean_up(tx, environment, released, changes)
+    return {run for run, _, _ in retried} - {row.run_id for row in released}
+
+
+async def _give_back(
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    returned: Sequence[tuple[uuid.UUID, int]],
+    changes: Changes,
+) -> set[uuid.UUID]:
+    released = await _hand_back(
+        tx,
+        env_id=environment.id,
+        worker_id=worker,
+        run_ids=[run for run, _ in returned],
+        epochs=[epoch for _, epoch in returned],
+    )
+    await _clean_up(tx, environment, released, changes)
+    changes.pending.update(row.line_id for row in released)
+    return {run for run, _ in returned} - {row.run_id for row in released}
+
+
+async def _clean_up(tx: Tx, environment: Environment, released: Sequence[Released], changes: Changes) -> None:
+    changes.freed.update(row.slot_lane for row in released if row.slot_lane is not None)
+    await waits.forget(
+        tx,
+        environment,
+        [row.run_id for row in released if row.has_waited],
+        resuming_lines=[row.line_id for row in released if row.was_resuming],
+        changes=changes,
+    )

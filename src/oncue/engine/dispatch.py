@@ -1,0 +1,172 @@
+"""Dispatch: who may run next, and who holds a slot.
+
+Everything that changes lines and lanes goes through here: runs joining a line, claims, slots given back, slots given
+to runs whose wait is over. Why it is built of lanes and lines, and in which order locks are taken, stands at the head
+of ``sql/migrations/0001_initial.sql``.
+
+Life of a run, this module's part::
+
+    triggering, delays, waits, finishing -> dispatch.settle
+    api/routes/work -> dispatch.claim -> Assignment
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from oncue.engine import assignments, notices
+from oncue.engine.assignments import Claimed
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment, LineId
+from oncue.protocol.errors import LeaseLost
+from oncue.protocol.work import Assignment
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """What a worker may be given."""
+
+    tasks: list[int]
+    queues: list[str] | None
+    concurrency_limit: int | None
+
+
+class Executing(msgspec.Struct, frozen=True):
+    """How many runs execute in an environment."""
+
+    executing: int
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A locked lane that has a limit."""
+
+    id: int
+    slots: int
+    running: int
+    resuming: int
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """A run whose wait is over and that has its slot again."""
+
+    env_id: int
+    run_id: uuid.UUID
+    worker_id: uuid.UUID
+    epoch: int
+    lane_id: int
+
+
+_sql = queries.load("dispatch")
+_lock_lines = _sql.none("lock_lines")
+_lock_lanes = _sql.many("lock_lanes", Lane)
+_line_up = _sql.many("line_up", LineId)
+_grant_slots = _sql.many("grant_slots", Granted)
+_write_lanes = _sql.none("write_lanes")
+_worker_reach = _sql.maybe("worker_reach", Reach)
+_lock_environment = _sql.one("lock_environment", Executing)
+_lock_next_line = _sql.maybe("lock_next_line", LineId)
+_claim = _sql.many("claim", Claimed)
+
+
+class Changes:
+    """What a transaction does to lines and lanes, gathered so that all of them are locked once and in order.
+
+    Attributes:
+        pending: Line id to runs that join (or, negative, leave) it.
+        freed: Lane id to slots given back.
+        resuming: Lane id to runs that now want a slot again after a wait (or, negative, no longer do).
+    """
+
+    __slots__ = ("freed", "pending", "resuming")
+
+    def __init__(self) -> None:
+        self.pending: Counter[int] = Counter()
+        self.freed: Counter[int] = Counter()
+        self.resuming: Counter[int] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self.pending or self.freed or self.resuming)
+
+
+async def settle(tx: Tx, environment: Environment, changes: Changes, *, effects: Effects) -> None:
+    """Carry out what a transaction does to lines and lanes. Call it last: it takes the most wanted locks.
+
+    Slots that are free go first to runs whose wait is over, in line order; their workers get a notice.
+    """
+    lanes = list(changes.freed.keys() | changes.resuming.keys())
+    lines = list(changes.pending)
+    if lanes or len(lines) > 1:
+        await _lock_lines(tx, lines=lines, lanes=lanes)
+    if lanes:
+        await _settle_lanes(tx, environment, lanes, changes, effects)
+        effects.line_up(environment, sum(changes.freed.values()))
+    if lines:
+        await _line_up(tx, lines=lines, counts=list(changes.pending.values()))
+        effects.line_up(environment, sum(changes.pending.values()))
+
+
+async def lock(tx: Tx, *, lines: Sequence[int] = (), lanes: Sequence[int] = ()) -> None:
+    """Lock lines, and all lines of some lanes, before pending runs are taken out or limits change."""
+    await _lock_lines(tx, lines=lines, lanes=lanes)
+
+
+async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int) -> list[Assignment]:
+    """Hand out the next runs to a worker and lease them.
+
+    Lines that have waited longest for a turn come first; each may take an equal part of the places. So a claim may
+    return fewer than ``places`` while more are in line; ask again.
+
+    Args:
+        places: Free places on the worker, 1 to 1,000.
+
+    Returns:
+        At most ``places`` assignments. Empty if none is due.
+
+    Raises:
+        LeaseLost: The worker never announced itself, or was silent for too long.
+    """
+    reach = await _worker_reach(tx, worker_id=worker, env_id=environment.id)
+    if reach is None:
+        raise LeaseLost("this worker is not known (its lease may have run out); announce it again under a new id")
+    if reach.concurrency_limit is not None:
+        counted = await _lock_environment(tx, env_id=environment.id)
+        places = min(places, reach.concurrency_limit - counted.executing)
+    if places <= 0 or not reach.tasks:
+        return []
+    rows = await _claim(
+        tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
+    )
+    if not rows and await _lock_next_line(tx, env_id=environment.id, tasks=reach.tasks) is not None:
+        # Others held every line, or took its head after our snapshot: with the line locked the second look is exact.
+        rows = await _claim(
+            tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
+        )
+    return [assignments.assignment(row) for row in rows]
+
+
+async def _settle_lanes(
+    tx: Tx, environment: Environment, ids: Sequence[int], changes: Changes, effects: Effects
+) -> None:
+    lanes = await _lock_lanes(tx, lanes=ids)
+    if not lanes:
+        return
+    running = {lane.id: lane.running - changes.freed[lane.id] for lane in lanes}
+    resuming = {lane.id: lane.resuming + changes.resuming[lane.id] for lane in lanes}
+    room = {lane.id: min(lane.slots - running[lane.id], resuming[lane.id]) for lane in lanes}
+    granting = {lane: count for lane, count in room.items() if count > 0}
+    if granting:
+        granted = await _grant_slots(tx, lanes=list(granting), counts=list(granting.values()))
+        for run in granted:
+            running[run.lane_id] += 1
+            resuming[run.lane_id] -= 1
+            effects.noticed.add(run.worker_id)
+        await notices.tell_settled(tx, environment, [run.run_id for run in granted], resumes=True)
+    await _write_lanes(
+        tx,
+        lanes=list(running),
+        running=list(running.values()),
+        resuming=[resuming[lane] for lane in running],
+    )

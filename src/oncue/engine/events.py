@@ -1,0 +1,44 @@
+"""Events: what others must hear of after a transaction has committed.
+
+Engine functions note effects here; whoever commits the transaction applies them afterwards. Nothing is told before
+the commit, and a transaction that rolls back tells nothing.
+"""
+
+import uuid
+from collections import Counter
+
+from oncue.engine.rows import Environment
+
+
+class Effects:
+    """What a transaction changed that somebody may be waiting for.
+
+    Attributes:
+        lined_up: Environment id to how many runs became claimable, at least.
+        noticed: Workers that have a notice to fetch.
+        due_sooner: A delayed or retried run was added, so the next one due may be earlier than was known.
+        keys_changed: Secret keys were made or revoked.
+    """
+
+    __slots__ = ("due_sooner", "keys_changed", "lined_up", "noticed")
+
+    def __init__(self) -> None:
+        self.lined_up: Counter[int] = Counter()
+        self.noticed: set[uuid.UUID] = set()
+        self.due_sooner = False
+        self.keys_changed = False
+
+    def line_up(self, environment: Environment, runs: int) -> None:
+        """Note that runs of an environment became claimable."""
+        if runs > 0:
+            self.lined_up[environment.id] += runs
+
+    def merge(self, other: "Effects") -> None:
+        """Add what another transaction changed."""
+        self.lined_up.update(other.lined_up)
+        self.noticed |= other.noticed
+        self.due_sooner |= other.due_sooner
+        self.keys_changed |= other.keys_changed
+
+    def __bool__(self) -> bool:
+        return bool(self.lined_up or self.noticed or self.due_sooner or self.keys_changed)

@@ -1,0 +1,124 @@
+"""Placing: which line a run stands in.
+
+A line is named by queue, concurrency key and task. Queues, lanes and lines come into being when they are first named;
+a task that no worker has announced has no line, and its runs are parked as PENDING_VERSION until one does.
+
+Life of a run, this module's part::
+
+    triggering -> placing.find -> live row
+    workers.announce, delays -> placing.place_parked: PENDING_VERSION -> PENDING
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from oncue.engine.dispatch import Changes
+from oncue.engine.rows import Environment
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+GROUP: Final = 1_000
+"""Parked runs placed in one transaction."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Where a run would stand."""
+
+    task: str
+    queue: str | None
+    """None: the task's own."""
+    key: str | None
+    limit: int | None = None
+    """What the caller says the queue's limit is; None: nothing."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What there is of a wanted place."""
+
+    position: int
+    task_id: int | None
+    queue: str
+    queue_id: int | None
+    code_limit: int | None
+    lane_id: int | None
+    line_id: int | None
+
+
+class ParkedRun(msgspec.Struct, frozen=True):
+    """A run whose task has been announced since it was triggered."""
+
+    run_id: uuid.UUID
+    task: str
+    queue: str
+    concurrency_key: str | None
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A run that stands in its line now."""
+
+    run_id: uuid.UUID
+    line_id: int
+
+
+_sql = queries.load("placing")
+_find_places = _sql.many("find_places", Place)
+_make_queues = _sql.none("make_queues")
+_make_lanes = _sql.none("make_lanes")
+_make_lines = _sql.none("make_lines")
+_lock_parked = _sql.many("lock_parked", ParkedRun)
+_place = _sql.many("place", Placed)
+
+
+async def find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
+    """Return the place of each wanted line, made if it was missing; ``line_id`` is None for an unknown task."""
+    places = await _find(tx, environment, wanted)
+    missing = [want for want, place in places.items() if _is_incomplete(place)]
+    if missing:
+        await _make(tx, environment, missing, places)
+        places.update(await _find(tx, environment, missing))
+    return places
+
+
+async def place_parked(tx: Tx, environment: Environment, *, changes: Changes) -> int:
+    """Put runs in line whose task no worker knew when they were triggered, at most ``GROUP``.
+
+    Returns:
+        How many were placed; ``GROUP`` means there may be more.
+    """
+    parked = await _lock_parked(tx, env_id=environment.id, limit=GROUP)
+    if not parked:
+        return 0
+    wants = {run.run_id: Wanted(run.task, run.queue, run.concurrency_key) for run in parked}
+    places = await find(tx, environment, list(dict.fromkeys(wants.values())))
+    lines = {run: places[want].line_id for run, want in wants.items()}
+    placed = await _place(tx, env_id=environment.id, run_ids=list(lines), lines=list(lines.values()))
+    changes.pending.update(row.line_id for row in placed)
+    return len(placed)
+
+
+async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
+    rows = await _find_places(
+        tx,
+        env_id=environment.id,
+        tasks=[want.task for want in wanted],
+        queues=[want.queue for want in wanted],
+        keys=[want.key for want in wanted],
+    )
+    return {wanted[row.position - 1]: row for row in rows}
+
+
+async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], places: dict[Wanted, Place]) -> None:
+    limits = {places[want].queue: want.limit for want in missing}
+    await _make_queues(tx, env_id=environment.id, names=list(limits), limits=list(limits.values()))
+    named = [places[want].queue for want in missing]
+    keys = [want.key for want in missing]
+    await _make_lanes(tx, env_id=environment.id, queues=named, keys=keys)
+    await _make_lines(tx, env_id=environment.id, tasks=[want.task for want in missing], queues=named, keys=keys)
+
+
+def _is_incomplete(place: Place) -> bool:
+    # An unknown task has its queue made, so that a limit given with the trigger is not forgotten, but no line.
+    return place.queue_id is None or (place.task_id is not None and place.line_id is None)

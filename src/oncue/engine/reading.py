@@ -1,0 +1,232 @@
+"""Reading: runs as clients see them.
+
+A run's status is that of its live row while it has one, and its final status afterwards; both are read in one
+statement, so the answer is always one moment's truth.
+
+Life of a run, this module's part::
+
+    api/routes/runs -> reading.retrieve, list_runs -> RunView, RunPage
+"""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from oncue.engine.results import child_result, raw, read_error
+from oncue.engine.rows import Environment
+from oncue.protocol import codec, ids, status
+from oncue.protocol.errors import NotFound
+from oncue.protocol.failures import shown
+from oncue.protocol.runs import (
+    Environment as EnvironmentView,
+)
+from oncue.protocol.runs import ListedRun, Pagination, RelatedRuns, RunPage, RunSummary, RunView, TriggerFunction
+from oncue.protocol.status import ApiStatus, StoredStatus
+from oncue.protocol.work import ChildResult
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """A run with its live row's part."""
+
+    id: uuid.UUID
+    status: StoredStatus
+    task: str
+    queue: str
+    tags: list[str]
+    metadata: str | None
+    priority: int
+    is_test: bool
+    parent_id: uuid.UUID | None
+    root_id: uuid.UUID | None
+    depth: int
+    batch_id: uuid.UUID | None
+    awaited: bool
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    delay_until: datetime.datetime | None
+    compute_ms: int
+    attempt_count: int
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """The documents of a run."""
+
+    payload: str | None
+    payload_type: str
+    output: str | None
+    output_type: str | None
+    error: str | None
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``runs.list`` asks for; None filters nothing, several values of one filter are alternatives."""
+
+    statuses: Sequence[ApiStatus] | None = None
+    tasks: Sequence[str] | None = None
+    tags: Sequence[str] | None = None
+    queues: Sequence[str] | None = None
+    batch: uuid.UUID | None = None
+    is_test: bool | None = None
+    created_from: datetime.datetime | None = None
+    created_to: datetime.datetime | None = None
+    period: datetime.timedelta | None = None
+    """Runs created within so long."""
+    after: uuid.UUID | None = None
+    """Older than this run."""
+    before: uuid.UUID | None = None
+    """Newer than this run."""
+    size: int = 25
+    """1 to 100."""
+
+
+_sql = queries.load("reading")
+_retrieve = _sql.many("retrieve", RunRow)
+_contents = _sql.one("contents", Contents)
+_relatives = _sql.many("relatives", RunRow)
+_list_runs = _sql.many("list_runs", RunRow)
+
+
+async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
+    """Return a run with its documents and its family: root, parent, and at most 100 children.
+
+    Raises:
+        NotFound: There is none in the caller's environment.
+    """
+    row = await _one(tx, environment, run)
+    contents = await _contents(tx, env_id=environment.id, run_id=run)
+    relatives = await _relatives(tx, env_id=environment.id, run_id=run, parent_id=row.parent_id, root_id=row.root_id)
+    family = {relative.id: _summary(relative) for relative in relatives}
+    children = [family[relative.id] for relative in relatives if relative.parent_id == run]
+    return RunView(
+        **_common(row),
+        payload=_plain(contents.payload, contents.payload_type),
+        output=_plain(contents.output, contents.output_type or codec.JSON),
+        error=None if contents.error is None else shown(read_error(contents.error)),
+        related_runs=RelatedRuns(
+            root=None if row.root_id is None else family.get(row.root_id),
+            parent=None if row.parent_id is None else family.get(row.parent_id),
+            children=children or None,
+        ),
+        attempt_count=row.attempt_count,
+        priority=row.priority,
+    )
+
+
+async def read_result(tx: Tx, environment: Environment, run: uuid.UUID) -> ChildResult | None:
+    """Return how a run ended, None while it has not.
+
+    Raises:
+        NotFound: There is none in the caller's environment.
+    """
+    row = await _one(tx, environment, run)
+    if row.finished_at is None:
+        return None
+    contents = await _contents(tx, env_id=environment.id, run_id=run)
+    return child_result(
+        run,
+        task=row.task,
+        status=row.status,
+        output=contents.output,
+        output_type=contents.output_type,
+        error=contents.error,
+    )
+
+
+async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPage:
+    """Return a page of runs, newest first; cursors are run ids, so inserts do not move pages."""
+    stored = None
+    if query.statuses is not None:
+        stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
+    rows = await _list_runs(
+        tx,
+        env_id=environment.id,
+        statuses=stored,
+        tasks=query.tasks,
+        tags=query.tags,
+        queues=query.queues,
+        first_of_batch=None if query.batch is None else ids.item_run_id(query.batch, 0),
+        last_of_batch=None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
+        is_test=query.is_test,
+        created_from=query.created_from,
+        created_to=query.created_to,
+        period=query.period,
+        after=query.after,
+        before=query.before,
+        size=query.size + 1,
+    )
+    more = len(rows) > query.size
+    rows = rows[: query.size]
+    backwards = query.before is not None
+    if backwards:
+        rows = rows[::-1]
+    env = EnvironmentView(str(environment.id), environment.slug)
+    older = rows and (more or backwards)
+    newer = rows and (query.after is not None or (backwards and more))
+    return RunPage(
+        [ListedRun(**_common(row), env=env) for row in rows],
+        Pagination(
+            next=ids.show(ids.RUN, rows[-1].id) if older else None,
+            previous=ids.show(ids.RUN, rows[0].id) if newer else None,
+        ),
+    )
+
+
+async def _one(tx: Tx, environment: Environment, run: uuid.UUID) -> RunRow:
+    rows = await _retrieve(tx, env_id=environment.id, run_id=run)
+    if not rows:
+        raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
+    return rows[0]
+
+
+def _plain(document: str | None, type_: str) -> msgspec.Raw:
+    return codec.NOTHING if document is None else codec.plain(document.encode(), type_)
+
+
+def _summary(row: RunRow) -> RunSummary:
+    return RunSummary(**_common(row))
+
+
+def _common(row: RunRow) -> dict[str, Any]:  # the fields differ in type; RunSummary holds them to theirs
+    seen: ApiStatus = status.SHOWN[row.status]
+    final = seen in status.FINAL
+    return {
+        "id": ids.show(ids.RUN, row.id),
+        "status": seen,
+        "task_identifier": row.task,
+        "is_queued": seen in status.WAITING_IN_LINE,
+        "is_executing": seen == "EXECUTING",
+        "is_waiting": seen == "WAITING",
+        "is_completed": final,
+        "is_success": seen == "COMPLETED",
+        "is_failed": final and seen != "COMPLETED",
+        "is_cancelled": seen == "CANCELED",
+        "is_test": row.is_test,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "delayed_until": row.delay_until,
+        "expired_at": row.finished_at if seen == "EXPIRED" else None,
+        "tags": row.tags,
+        "cost_in_cents": 0.0,
+        "base_cost_in_cents": 0.0,
+        "duration_ms": row.compute_ms,
+        "metadata": raw(row.metadata),
+        "queue": row.queue,
+        "depth": row.depth,
+        "trigger_function": _trigger_function(row),
+        "batch_id": None if row.batch_id is None else ids.show(ids.BATCH, row.batch_id),
+    }
+
+
+def _trigger_function(row: RunRow) -> TriggerFunction:
+    if row.batch_id is not None:
+        return "batchTriggerAndWait" if row.awaited else "batchTrigger"
+    return "triggerAndWait" if row.awaited else "trigger"

@@ -1,0 +1,117 @@
+"""Recovery: what a lost worker held goes on elsewhere.
+
+A worker that was silent for longer than its lease has lost its runs: they go back in line under their old place and
+start again from the top under a new epoch, so that nothing the lost process still sends is accepted. That costs no
+attempt, but it is counted: a run that loses its worker again and again is ended as CRASHED.
+
+Life of a run, this module's part::
+
+    upkeep -> recovery.recover_lost: EXECUTING, WAITING_TO_RESUME -> PENDING, or CRASHED
+    workers.leave -> recovery.release_held
+"""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from oncue import telemetry
+from oncue.engine import dispatch, finishing, waits
+from oncue.engine.dispatch import Changes
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment
+from oncue.protocol import ids
+from oncue.protocol.failures import InternalError
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+MAX_RECOVERIES: Final = 5
+"""How often a run may lose its worker; then the run itself is the likely cause."""
+
+
+class LostWorker(msgspec.Struct, frozen=True):
+    """A worker whose lease ran out."""
+
+    id: uuid.UUID
+    silent: datetime.timedelta
+
+
+class HeldRun(msgspec.Struct, frozen=True):
+    """A run that was taken from its worker, and what it gave back."""
+
+    run_id: uuid.UUID
+    line_id: int
+    slot_lane: int | None
+    has_waited: bool
+    was_resuming: bool
+
+
+class HopelessRun(msgspec.Struct, frozen=True):
+    """A run that has lost too many workers."""
+
+    run_id: uuid.UUID
+
+
+_sql = queries.load("recovery")
+_lost_workers = _sql.many("lost_workers", LostWorker)
+_hopeless = _sql.many("hopeless", HopelessRun)
+_take_back = _sql.many("take_back", HeldRun)
+_forget_workers = _sql.none("forget_workers")
+
+
+async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) -> int:
+    """Take runs back from workers whose lease has run out; returns how many workers that were."""
+    workers = await _lost_workers(tx, env_id=environment.id)
+    if not workers:
+        return 0
+    gone = [worker.id for worker in workers]
+    changes = Changes()
+    hopeless = await _hopeless(tx, workers=gone, recoveries=MAX_RECOVERIES)
+    if hopeless:
+        error = InternalError(
+            "TASK_RUN_CRASHED",
+            f"the worker was lost {MAX_RECOVERIES + 1} times while this run executed; it is not started again",
+        )
+        runs = [run.run_id for run in hopeless]
+        await finishing.finish_any(
+            tx, environment, runs, status="CRASHED", error=error, changes=changes, effects=effects
+        )
+    taken = await _take(tx, environment, gone, recoveries=1, changes=changes)
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    for worker in workers:
+        telemetry.event(
+            "lease.expired",
+            worker_id=ids.show(ids.WORKER, worker.id),
+            silent_ms=worker.silent // datetime.timedelta(milliseconds=1),
+            runs=len(taken),
+        )
+    return len(workers)
+
+
+async def release_held(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> int:
+    """Put back in line what a worker that leaves still holds, and forget the worker; returns how many runs."""
+    changes = Changes()
+    taken = await _take(tx, environment, [worker], recoveries=0, changes=changes)
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    return len(taken)
+
+
+async def _take(
+    tx: Tx, environment: Environment, workers: Sequence[uuid.UUID], *, recoveries: int, changes: Changes
+) -> list[HeldRun]:
+    taken = await _take_back(tx, env_id=environment.id, workers=workers, recoveries=recoveries)
+    changes.freed.update(run.slot_lane for run in taken if run.slot_lane is not None)
+    changes.pending.update(run.line_id for run in taken)
+    await waits.forget(
+        tx,
+        environment,
+        [run.run_id for run in taken if run.has_waited],
+        resuming_lines=[run.line_id for run in taken if run.was_resuming],
+        changes=changes,
+    )
+    await _forget_workers(tx, env_id=environment.id, workers=workers)
+    return taken

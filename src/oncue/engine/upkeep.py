@@ -1,0 +1,113 @@
+"""Upkeep: what has to happen although nobody calls.
+
+Every server does all of it; ``skip locked`` keeps them out of each other's way, so there is no leader to lose. Each
+chore is a short transaction; one that finds a full group is asked again at once.
+
+Life of a run, this module's part::
+
+    api/upkeep -> upkeep.release_due, CHORES -> delays, placing, recovery, batches, sweeping
+"""
+
+import datetime
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from oncue.engine import batches, delays, dispatch, environments, partitions, placing, recovery, sweeping
+from oncue.engine.dispatch import Changes
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment
+from oncue.store.pool import Pool, Tx, in_transaction
+
+
+class Chore(msgspec.Struct, frozen=True):
+    """Something to do every so often."""
+
+    name: str
+    every: datetime.timedelta
+    run: Callable[[Pool], Awaitable[Effects]]
+
+
+async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
+    """Put every held run whose time has come in line.
+
+    Returns:
+        What others must hear of, and how long until the next held run is due; None if none is held.
+    """
+    effects = Effects()
+    while await in_transaction(pool, lambda tx: release_group(tx, effects)) == delays.GROUP:
+        pass
+    wait = await in_transaction(pool, delays.next_due)
+    return effects, wait
+
+
+async def recover_lost(pool: Pool) -> Effects:
+    """Take runs back from workers that were silent for too long."""
+    return await _in_each_environment(pool, recovery.recover_lost)
+
+
+async def place_parked(pool: Pool) -> Effects:
+    """Put runs in line whose task has been announced since they were triggered."""
+    effects = Effects()
+    for environment in await in_transaction(pool, environments.list_environments):
+        while await in_transaction(pool, lambda tx, env=environment: _place_group(tx, env, effects)) == placing.GROUP:  # type: ignore[misc]
+            pass
+    return effects
+
+
+async def abort_overdue(pool: Pool) -> Effects:
+    """Give up batches that were not filled in time."""
+    return await _in_each_environment(pool, batches.abort_overdue)
+
+
+async def make_partitions(pool: Pool) -> Effects:
+    """Make the partitions of the coming days, and forget request keys that are too old to be sent again."""
+    await in_transaction(pool, partitions.make_ahead)
+    await in_transaction(pool, partitions.forget_request_keys)
+    return Effects()
+
+
+async def sweep(pool: Pool) -> Effects:
+    """Hold every counter against the rows it stands for."""
+    return await _in_each_environment(pool, sweeping.sweep)
+
+
+CHORES: Final = (
+    Chore("recover_lost", datetime.timedelta(seconds=2), recover_lost),
+    Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
+    Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
+    Chore("sweep", datetime.timedelta(seconds=15), sweep),
+    Chore("make_partitions", datetime.timedelta(hours=1), make_partitions),
+)
+"""All chores but releasing held runs, which has its own clock."""
+
+
+async def _in_each_environment(pool: Pool, work: Callable[..., Awaitable[int]]) -> Effects:
+    effects = Effects()
+    for environment in await in_transaction(pool, environments.list_environments):
+        await in_transaction(pool, lambda tx, env=environment: work(tx, env, effects=effects))  # type: ignore[misc]
+    return effects
+
+
+async def release_group(tx: Tx, effects: Effects) -> int:
+    due = await delays.release_due(tx)
+    if not due:
+        return 0
+    known = {environment.id: environment for environment in await environments.list_environments(tx)}
+    for env_id, count in Counter(run.env_id for run in due).items():
+        changes = Changes()
+        changes.pending.update(run.line_id for run in due if run.env_id == env_id and run.line_id is not None)
+        if changes.pending.total() < count:
+            await placing.place_parked(tx, known[env_id], changes=changes)
+        await dispatch.settle(tx, known[env_id], changes, effects=effects)
+    return len(due)
+
+
+async def _place_group(tx: Tx, environment: Environment, effects: Effects) -> int:
+    changes = Changes()
+    placed = await placing.place_parked(tx, environment, changes=changes)
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    return placed

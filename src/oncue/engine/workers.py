@@ -1,0 +1,105 @@
+"""Workers: who executes, what they can run, and until when their lease holds.
+
+One lease for a worker's whole process, extended by one heartbeat: its runs live and die with it.
+
+Life of a run, this module's part::
+
+    api/routes/work -> workers.announce -> tasks, queues, placing.place_parked
+"""
+
+import datetime
+import uuid
+
+import msgspec
+
+from oncue.engine import dispatch, placing, queues, recovery
+from oncue.engine.dispatch import Changes
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment
+from oncue.protocol import ids
+from oncue.protocol.work import Announcement, TaskDeclaration
+from oncue.store import queries as sql
+from oncue.store.pool import Tx
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """A task that the environment knows."""
+
+    id: int
+    slug: str
+
+
+class Beaten(msgspec.Struct, frozen=True):
+    """A worker whose lease was extended."""
+
+    id: uuid.UUID
+
+
+_sql = sql.load("workers")
+_declare_tasks = _sql.many("declare_tasks", TaskRow)
+_announce = _sql.none("announce")
+_beat = _sql.maybe("beat", Beaten)
+_MS = datetime.timedelta(milliseconds=1)
+
+
+async def announce(
+    tx: Tx,
+    environment: Environment,
+    announcement: Announcement,
+    *,
+    lease: datetime.timedelta,
+    effects: Effects,
+) -> None:
+    """Take a worker in: record its tasks, and put runs in line that had waited for one of them.
+
+    Args:
+        lease: How long it may be silent.
+    """
+    tasks = {task.id: task for task in announcement.tasks}
+    rows = await _declare_tasks(tx, env_id=environment.id, **_columns([tasks[slug] for slug in sorted(tasks)]))
+    limits = {
+        task.queue or f"task/{task.id}": task.concurrency_limit
+        for task in announcement.tasks
+        if task.concurrency_limit is not msgspec.UNSET
+    }
+    changes = Changes()
+    if limits:
+        await queues.declare_limits(tx, environment, limits, changes=changes)
+    await _announce(
+        tx,
+        id=ids.parse(ids.WORKER, announcement.worker_id),
+        env_id=environment.id,
+        hostname=announcement.hostname,
+        pid=announcement.pid,
+        sdk_version=announcement.sdk_version,
+        places=announcement.places,
+        tasks=[row.id for row in rows],
+        queues=announcement.queues,
+        lease=lease,
+    )
+    await placing.place_parked(tx, environment, changes=changes)
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+
+
+async def beat(tx: Tx, environment: Environment, worker: uuid.UUID, *, lease: datetime.timedelta) -> bool:
+    """Extend a worker's lease; returns whether there still was one."""
+    return await _beat(tx, id=worker, env_id=environment.id, lease=lease) is not None
+
+
+async def leave(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> None:
+    """Let a worker go; what it still holds goes back in line and costs nothing."""
+    await recovery.release_held(tx, environment, worker, effects=effects)
+
+
+def _columns(tasks: list[TaskDeclaration]) -> dict[str, object]:
+    return {
+        "slugs": [task.id for task in tasks],
+        "queues": [task.queue or f"task/{task.id}" for task in tasks],
+        "retries": [None if task.retry is None else msgspec.json.encode(task.retry).decode() for task in tasks],
+        "machines": [task.machine for task in tasks],
+        "ttls": [None if task.ttl_ms is None else task.ttl_ms * _MS for task in tasks],
+        "max_durations": [None if task.max_duration_ms is None else task.max_duration_ms * _MS for task in tasks],
+        "schemas": [bytes(task.payload_schema).decode() if task.payload_schema else None for task in tasks],
+        "files": [task.file for task in tasks],
+    }

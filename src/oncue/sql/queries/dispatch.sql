@@ -1,0 +1,248 @@
+-- name: line_up :many LineId
+-- Add pending runs to lines that are locked.
+update oncue.lines as line
+set pending = line.pending + added.runs,
+    eligible = line.open and line.pending + added.runs > 0
+from unnest(:lines::bigint[], :counts::int[]) as added(id, runs)
+where line.id = added.id
+returning line.id;
+
+-- name: lock_lines :none
+-- Lock lines, and all lines of some lanes, in their order.
+select line.id
+from oncue.lines as line
+where line.id = any(:lines::bigint[])
+   or line.lane_id = any(:lanes::bigint[])
+order by line.id
+for update;
+
+-- name: lock_lanes :many Lane
+-- Lock lanes that have a limit, in their order.
+select lane.id, lane.slots, lane.running, lane.resuming
+from oncue.lanes as lane
+where lane.id = any(:lanes::bigint[])
+  and lane.slots is not null
+order by lane.id
+for update;
+
+-- name: grant_slots :many Granted
+-- Give free slots to runs whose wait is over, longest in line first. The lanes and their lines are locked.
+-- Moves: WAITING_TO_RESUME -> EXECUTING.
+with next as (
+    select resuming.env_id, resuming.run_id, room.lane_id
+    from unnest(:lanes::bigint[], :counts::int[]) as room(lane_id, slots)
+    cross join lateral (
+        select live.env_id, live.run_id
+        from oncue.lines as line
+        join oncue.live as live on live.line_id = line.id
+        where line.lane_id = room.lane_id
+          and live.status = 'WAITING_TO_RESUME'
+          and live.waits_left = 0
+        order by live.ord, live.run_id
+        limit room.slots
+        for update of live skip locked
+    ) as resuming
+)
+update oncue.live as live
+set status = 'EXECUTING',
+    slot_lane = next.lane_id
+from next
+where live.env_id = next.env_id
+  and live.run_id = next.run_id
+  and live.status = 'WAITING_TO_RESUME'
+returning live.env_id, live.run_id, live.worker_id, live.epoch, next.lane_id;
+
+-- name: write_lanes :none
+-- Write the counts of lanes that are locked, and open or close their lines, locked too.
+with counted as (
+    update oncue.lanes as lane
+    set running = now.running,
+        resuming = now.resuming
+    from unnest(:lanes::bigint[], :running::int[], :resuming::int[]) as now(id, running, resuming)
+    where lane.id = now.id
+    returning lane.id, lane.queue_id, now.running + now.resuming < lane.slots as has_room
+)
+update oncue.lines as line
+set open = counted.has_room and not queue.paused,
+    eligible = counted.has_room and not queue.paused and line.pending > 0
+from counted
+join oncue.queues as queue on queue.id = counted.queue_id
+where line.lane_id = counted.id
+  and line.open is distinct from (counted.has_room and not queue.paused);
+
+-- name: worker_reach :maybe Reach
+-- What a worker may be given. The share lock keeps recovery from taking the worker away meanwhile.
+select worker.tasks, worker.queues, environment.concurrency_limit
+from oncue.workers as worker
+join oncue.environments as environment on environment.id = worker.env_id
+where worker.id = :worker_id::uuid
+  and worker.env_id = :env_id::int
+  and worker.lease_until > oncue.now()
+for key share of worker;
+
+-- name: lock_environment :one Executing
+-- Lock an environment that has a limit, and count what executes in it.
+with environment as (
+    select environment.id
+    from oncue.environments as environment
+    where environment.id = :env_id::int
+    for update
+)
+select count(live.run_id)::int as executing
+from environment
+left join oncue.workers as worker on worker.env_id = environment.id
+left join oncue.live as live on live.worker_id = worker.id and live.status = 'EXECUTING';
+
+-- name: lock_next_line :maybe LineId
+-- Wait for the line that is next, where a claim found all of them locked by others.
+select line.id
+from oncue.lines as line
+where line.env_id = :env_id::int
+  and line.task_id = any(:tasks::int[])
+  and line.eligible
+order by line.served
+limit 1
+for update;
+
+-- name: claim :many Claimed
+-- Hand out at most :places pending runs, lines longest unserved first, in each line by `ord`.
+-- Moves: PENDING -> EXECUTING.
+with turn as (
+    select line.id
+    from unnest(:tasks::int[]) as reachable(task_id)
+    cross join lateral (
+        select line.id, line.served
+        from oncue.lines as line
+        where line.env_id = :env_id::int
+          and line.task_id = reachable.task_id
+          and line.eligible
+          and (:queues::text[] is null or exists (
+              select
+              from oncue.lanes as lane
+              join oncue.queues as queue on queue.id = lane.queue_id
+              where lane.id = line.lane_id and queue.name = any(:queues::text[])
+          ))
+        order by line.served
+        limit :places::int
+    ) as line
+    order by line.served
+    limit :places::int
+),
+mine as materialized (
+    select line.id, line.lane_id, line.pending
+    from turn
+    join oncue.lines as line on line.id = turn.id
+    where line.eligible
+    order by line.id
+    for update of line skip locked
+),
+room as materialized (
+    select lane.id, greatest(lane.slots - lane.running - lane.resuming, 0) as slots
+    from oncue.lanes as lane
+    where lane.id in (select mine.lane_id from mine)
+      and lane.slots is not null
+    order by lane.id
+    for update
+),
+-- Each line may take an equal part of the places; lines of one lane share its room.
+part as (
+    select
+        mine.id,
+        mine.lane_id,
+        room.slots,
+        least(mine.pending, -(-:places::int / (count(*) over ())::int)) as wanted
+    from mine
+    left join room on room.id = mine.lane_id
+),
+allotted as (
+    select
+        part.id,
+        part.lane_id,
+        part.slots,
+        case
+            when part.slots is null then part.wanted
+            else greatest(least(part.wanted, part.slots - coalesce(sum(part.wanted) over (
+                partition by part.lane_id order by part.id rows between unbounded preceding and 1 preceding
+            ), 0)), 0)::int
+        end as runs
+    from part
+),
+head as materialized (
+    select live.run_id, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots
+    from allotted
+    cross join lateral (
+        select pending.run_id, pending.ord
+        from oncue.live as pending
+        where pending.line_id = allotted.id
+          and pending.status = 'PENDING'
+        order by pending.ord, pending.run_id
+        limit allotted.runs
+        for update skip locked
+    ) as live
+    limit :places::int
+),
+moved as (
+    update oncue.live as live
+    set status = 'EXECUTING',
+        worker_id = :worker_id::uuid,
+        epoch = live.epoch + 1,
+        slot_lane = case when head.slots is null then null else head.lane_id end,
+        started_at = coalesce(live.started_at, oncue.now())
+    from head
+    where live.env_id = :env_id::int
+      and live.run_id = head.run_id
+      and live.status = 'PENDING'
+    returning live.run_id, live.ord, live.epoch, live.attempt, head.line_id, live.slot_lane
+),
+taken as (
+    select allotted.id, allotted.lane_id, allotted.slots, count(moved.run_id)::int as runs
+    from allotted
+    left join moved on moved.line_id = allotted.id
+    group by allotted.id, allotted.lane_id, allotted.slots
+),
+filled as (
+    select taken.lane_id, taken.slots - sum(taken.runs)::int as left_over, sum(taken.runs)::int as runs
+    from taken
+    where taken.slots is not null
+    group by taken.lane_id, taken.slots
+),
+lines_served as (
+    update oncue.lines as line
+    set pending = line.pending - taken.runs,
+        served = (select nextval('oncue.turns')),
+        open = filled.left_over is null or filled.left_over > 0,
+        eligible = (filled.left_over is null or filled.left_over > 0) and line.pending > taken.runs
+    from taken
+    left join filled on filled.lane_id = taken.lane_id
+    where line.id = taken.id
+),
+lanes_served as (
+    update oncue.lanes as lane
+    set running = lane.running + filled.runs
+    from filled
+    where lane.id = filled.lane_id
+      and filled.runs > 0
+)
+select
+    run.id as run_id,
+    moved.epoch,
+    moved.attempt,
+    run.task,
+    run.queue,
+    run.created_at,
+    run.payload,
+    run.payload_type,
+    run.concurrency_key,
+    run.tags,
+    run.metadata,
+    run.priority,
+    run.max_attempts,
+    run.max_duration,
+    run.parent_id,
+    run.root_id,
+    run.depth,
+    run.batch_id,
+    run.is_test
+from moved
+join oncue.runs as run on run.env_id = :env_id::int and run.id = moved.run_id
+order by moved.ord, moved.run_id;

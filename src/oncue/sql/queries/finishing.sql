@@ -1,0 +1,98 @@
+-- name: finish_held :many Ended
+-- End runs that a worker holds, each under the epoch it was given.
+-- Moves: EXECUTING -> COMPLETED_SUCCESSFULLY, COMPLETED_WITH_ERRORS, CRASHED, TIMED_OUT.
+-- Moves: WAITING_TO_RESUME -> COMPLETED_SUCCESSFULLY, COMPLETED_WITH_ERRORS, CRASHED, TIMED_OUT.
+with ending as (
+    select *
+    from unnest(
+        :run_ids::uuid[], :epochs::int[], :statuses::oncue.run_status[], :outputs::text[], :output_types::text[],
+        :errors::text[], :ran_ms::bigint[]
+    ) as ending(run_id, epoch, status, output, output_type, error, ran_ms)
+),
+gone as (
+    delete from oncue.live as live
+    using ending
+    where live.env_id = :env_id::int
+      and live.run_id = ending.run_id
+      and live.worker_id = :worker_id::uuid
+      and live.epoch = ending.epoch
+      and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
+    returning live.*
+),
+closed as (
+    update oncue.runs as run
+    set status = ending.status,
+        epoch = gone.epoch,
+        attempts = gone.attempt,
+        started_at = gone.started_at,
+        finished_at = oncue.now(),
+        compute_ms = coalesce(run.compute_ms, 0) + ending.ran_ms,
+        output = ending.output,
+        output_type = ending.output_type,
+        error = ending.error
+    from gone
+    join ending on ending.run_id = gone.run_id
+    where run.env_id = :env_id::int
+      and run.id = gone.run_id
+      and run.id between :first_id::uuid and :last_id::uuid
+)
+select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
+    gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
+    gone.status = 'PENDING' as was_pending
+from gone;
+
+-- name: finish_any :many Ended
+-- End runs from the outside, whatever their state. Lines of pending ones are locked.
+-- Moves: DELAYED, PENDING_VERSION, PENDING, EXECUTING, WAITING_TO_RESUME, RETRYING_AFTER_FAILURE -> CANCELED, CRASHED.
+with gone as (
+    delete from oncue.live as live
+    where live.env_id = :env_id::int
+      and live.run_id = any(:run_ids::uuid[])
+    returning live.*
+),
+closed as (
+    update oncue.runs as run
+    set status = :status::oncue.run_status,
+        epoch = gone.epoch,
+        attempts = case when gone.started_at is null then 0 else gone.attempt end,
+        started_at = gone.started_at,
+        finished_at = oncue.now(),
+        compute_ms = coalesce(run.compute_ms, 0),
+        error = :error::text
+    from gone
+    where run.env_id = :env_id::int
+      and run.id = gone.run_id
+)
+select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
+    gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
+    gone.status = 'PENDING' as was_pending
+from gone;
+
+-- name: recorded_before :many RunId
+-- Of outcomes that found no run to end: those that had been recorded by the same execution, so nothing was lost.
+select run.id as run_id
+from unnest(:run_ids::uuid[], :epochs::int[]) as told(run_id, epoch)
+join oncue.runs as run on run.env_id = :env_id::int and run.id = told.run_id
+where run.epoch = told.epoch
+  and run.status not in ('CANCELED', 'EXPIRED');
+
+-- name: count_ended :many BatchDone
+-- Count ended runs into their batches; returns the batches that are thereby done.
+with ended as (
+    select batch.env_id, batch.id, added.runs
+    from unnest(:batches::uuid[], :counts::int[]) as added(id, runs)
+    join oncue.batches as batch on batch.env_id = :env_id::int and batch.id = added.id
+    order by batch.id
+    for update of batch
+)
+update oncue.batches as batch
+set ended = batch.ended + ended.runs,
+    finished_at = case
+        when batch.finished_at is null and batch.sealed_at is not null and batch.ended + ended.runs = batch.run_count
+        then oncue.now()
+        else batch.finished_at
+    end
+from ended
+where batch.env_id = ended.env_id
+  and batch.id = ended.id
+returning batch.id, batch.finished_at is not null and batch.aborted is null as done;

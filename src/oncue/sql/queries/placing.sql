@@ -1,0 +1,77 @@
+-- name: find_places :many Place
+-- For each wanted (task, queue, key), in order: what there is of it. A null queue means the task's own.
+select
+    wanted.position::int as position,
+    task.id as task_id,
+    coalesce(wanted.queue, task.queue, 'task/' || wanted.task) as queue,
+    queue.id as queue_id,
+    queue.code_limit as code_limit,
+    lane.id as lane_id,
+    line.id as line_id
+from unnest(:tasks::text[], :queues::text[], :keys::text[]) with ordinality as wanted(task, queue, key, position)
+left join oncue.tasks as task
+    on task.env_id = :env_id::int and task.slug = wanted.task
+left join oncue.queues as queue
+    on queue.env_id = :env_id::int and queue.name = coalesce(wanted.queue, task.queue, 'task/' || wanted.task)
+left join oncue.lanes as lane
+    on lane.queue_id = queue.id and lane.concurrency_key is not distinct from wanted.key
+left join oncue.lines as line
+    on line.lane_id = lane.id and line.task_id = task.id
+order by wanted.position;
+
+-- name: make_queues :none
+-- Make the queues that are missing; a limit that the caller named is what the code says of that queue.
+insert into oncue.queues as queue (env_id, name, code_limit)
+select :env_id::int, wanted.name, wanted.code_limit
+from unnest(:names::text[], :limits::int[]) as wanted(name, code_limit)
+order by wanted.name
+on conflict (env_id, name) do nothing;
+
+-- name: make_lanes :none
+-- Make the lanes that are missing, with their queue's effective limit.
+insert into oncue.lanes (queue_id, concurrency_key, slots)
+select queue.id, wanted.key, coalesce(queue.override_limit, queue.code_limit)
+from unnest(:queues::text[], :keys::text[]) as wanted(queue, key)
+join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
+order by queue.id, wanted.key
+on conflict (queue_id, concurrency_key) do nothing;
+
+-- name: make_lines :none
+-- Make the lines that are missing; a new one joins at the end of the round.
+insert into oncue.lines (env_id, lane_id, task_id, open, served)
+select
+    :env_id::int,
+    lane.id,
+    task.id,
+    not queue.paused and (lane.slots is null or lane.running + lane.resuming < lane.slots),
+    (select last_value from oncue.turns)
+from unnest(:tasks::text[], :queues::text[], :keys::text[]) as wanted(task, queue, key)
+join oncue.tasks as task on task.env_id = :env_id::int and task.slug = wanted.task
+join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
+join oncue.lanes as lane on lane.queue_id = queue.id and lane.concurrency_key is not distinct from wanted.key
+order by lane.id, task.id
+on conflict (lane_id, task_id) do nothing;
+
+-- name: lock_parked :many ParkedRun
+-- Lock parked runs whose task has been announced meanwhile, oldest first.
+select live.run_id, run.task, run.queue, run.concurrency_key
+from oncue.live as live
+join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
+join oncue.tasks as task on task.env_id = live.env_id and task.slug = run.task
+where live.env_id = :env_id::int
+  and live.status = 'PENDING_VERSION'
+order by live.run_id
+limit :limit::int
+for update of live skip locked;
+
+-- name: place :many Placed
+-- Put parked runs in line.
+-- Moves: PENDING_VERSION -> PENDING.
+update oncue.live as live
+set status = 'PENDING',
+    line_id = placed.line_id
+from unnest(:run_ids::uuid[], :lines::bigint[]) as placed(run_id, line_id)
+where live.env_id = :env_id::int
+  and live.run_id = placed.run_id
+  and live.status = 'PENDING_VERSION'
+returning live.run_id, live.line_id;

@@ -1,0 +1,60 @@
+-- name: retrieve :many RunRow
+-- One run as it stands.
+select
+    run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+from oncue.runs_now as run
+where run.env_id = :env_id::int
+  and run.id = :run_id::uuid;
+
+-- name: contents :one Contents
+-- The documents of a run.
+select run.payload, run.payload_type, run.output, run.output_type, run.error
+from oncue.runs as run
+where run.env_id = :env_id::int
+  and run.id = :run_id::uuid;
+
+-- name: relatives :many RunRow
+-- A run's root and parent, and its first hundred children, oldest first. A child has a later id than its parent's.
+select
+    run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+from oncue.runs_now as run
+where run.env_id = :env_id::int
+  and run.id in (
+      select :root_id::uuid
+      union
+      select :parent_id::uuid
+      union (
+          select child.id
+          from oncue.runs as child
+          where child.env_id = :env_id::int
+            and child.parent_id = :run_id::uuid
+          order by child.id
+          limit 100
+      )
+  )
+order by run.id;
+
+-- name: list_runs :many RunRow
+-- A page of runs, newest first; oldest first where the page lies before a cursor.
+select
+    run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+from oncue.runs_now as run
+where run.env_id = :env_id::int
+  and (:statuses::text[] is null or run.status = any(:statuses::text[]))
+  and (:tasks::text[] is null or run.task = any(:tasks::text[]))
+  and (:tags::text[] is null or run.tags && :tags::text[])
+  and (:queues::text[] is null or run.queue = any(:queues::text[]))
+  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and (:is_test::boolean is null or run.is_test = :is_test::boolean)
+  and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
+  and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)
+  and (:period::interval is null or run.created_at >= oncue.now() - :period::interval)
+  and (:after::uuid is null or run.id < :after::uuid)
+  and (:before::uuid is null or run.id > :before::uuid)
+order by
+    case when :before::uuid is null then run.id end desc,
+    case when :before::uuid is not null then run.id end
+limit :size::int;

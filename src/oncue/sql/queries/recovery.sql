@@ -1,0 +1,53 @@
+-- name: lost_workers :many LostWorker
+-- Lock workers whose lease has run out, longest silent first.
+select worker.id, oncue.now() - worker.lease_until as silent
+from oncue.workers as worker
+where worker.env_id = :env_id::int
+  and worker.lease_until < oncue.now()
+order by worker.lease_until
+limit 20
+for update skip locked;
+
+-- name: hopeless :many HopelessRun
+-- Of what these workers held: runs that had lost as many workers before as a run may.
+select live.run_id
+from oncue.live as live
+where live.worker_id = any(:workers::uuid[])
+  and live.recoveries >= :recoveries::int
+order by live.run_id
+for update;
+
+-- name: take_back :many HeldRun
+-- Put back in line what these workers hold.
+-- Moves: EXECUTING, WAITING_TO_RESUME -> PENDING.
+with held as (
+    select live.env_id, live.run_id, live.slot_lane, live.has_waited,
+        live.status = 'WAITING_TO_RESUME' and live.waits_left = 0 as was_resuming
+    from oncue.live as live
+    where live.worker_id = any(:workers::uuid[])
+      and live.env_id = :env_id::int
+      and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
+    order by live.run_id
+    for update
+)
+update oncue.live as live
+set status = 'PENDING',
+    worker_id = null,
+    slot_lane = null,
+    waits_left = 0,
+    has_waited = false,
+    recoveries = live.recoveries + :recoveries::int
+from held
+where live.env_id = held.env_id
+  and live.run_id = held.run_id
+returning live.run_id, live.line_id, held.slot_lane, held.has_waited, held.was_resuming;
+
+-- name: forget_workers :none
+-- Drop workers that are gone, and what they had yet to be told.
+with told as (
+    delete from oncue.notices as notice
+    where notice.worker_id = any(:workers::uuid[])
+)
+delete from oncue.workers as worker
+where worker.env_id = :env_id::int
+  and worker.id = any(:workers::uuid[]);

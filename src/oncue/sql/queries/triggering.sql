@@ -1,0 +1,77 @@
+-- name: take_keys :many Keyed
+-- Take request keys that nobody has used yet; waits for whoever is about to use the same one.
+insert into oncue.request_keys (env_id, key, target_id)
+select :env_id::int, asked.key, asked.target_id
+from unnest(:keys::text[], :targets::uuid[]) as asked(key, target_id)
+order by asked.key
+on conflict (env_id, key) do nothing
+returning key, target_id;
+
+-- name: used_keys :many Keyed
+-- What request keys were used for.
+select used.key, used.target_id
+from oncue.request_keys as used
+where used.env_id = :env_id::int
+  and used.key = any(:keys::text[]);
+
+-- name: parents :many ParentRun
+-- Runs in progress that trigger from inside, and where they stand in their family.
+select live.run_id, live.epoch, live.worker_id, run.root_id, run.depth
+from oncue.live as live
+join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
+where live.env_id = :env_id::int
+  and live.run_id = any(:run_ids::uuid[]);
+
+-- name: insert_runs :many Created
+-- Insert runs that are not there yet, each with its live row; returns the new ones.
+-- Moves: (new) -> DELAYED, PENDING_VERSION, PENDING.
+with asked as (
+    select
+        asked.*,
+        case
+            when coalesce(asked.delay_until, oncue.now() + asked.delay) > oncue.now()
+            then coalesce(asked.delay_until, oncue.now() + asked.delay)
+        end as due_at
+    from unnest(
+        :ids::uuid[], :tasks::text[], :queues::text[], :keys::text[], :lines::bigint[], :payloads::text[],
+        :payload_types::text[], :metadata::text[], :tags::text[], :priorities::int[], :max_attempts::int[],
+        :max_durations::interval[], :delays::interval[], :delay_untils::timestamptz[], :tests::boolean[],
+        :parents::uuid[], :roots::uuid[], :depths::int[], :batches::uuid[], :awaited::boolean[], :batch_waits::boolean[]
+    ) as asked(
+        id, task, queue, key, line_id, payload, payload_type, metadata, tags, priority, max_attempts, max_duration,
+        delay, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, batch_waits
+    )
+),
+created as (
+    insert into oncue.runs (
+        env_id, id, task, queue, concurrency_key, payload, payload_type, metadata, tags, priority, max_attempts,
+        max_duration, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, created_at
+    )
+    select
+        :env_id::int, asked.id, asked.task, asked.queue, asked.key, asked.payload, asked.payload_type, asked.metadata,
+        asked.tags::text[], asked.priority, asked.max_attempts, asked.max_duration, asked.due_at, asked.is_test,
+        asked.parent_id, asked.root_id, asked.depth, asked.batch_id, asked.awaited or asked.batch_waits, oncue.now()
+    from asked
+    on conflict (env_id, id) do nothing
+    returning id
+)
+insert into oncue.live as live (
+    env_id, run_id, status, line_id, ord, due_at, awaited, batch_id, parent_id
+)
+select
+    :env_id::int,
+    asked.id,
+    case
+        when asked.due_at is not null then 'DELAYED'
+        when asked.line_id is null then 'PENDING_VERSION'
+        else 'PENDING'
+    end::oncue.run_status,
+    asked.line_id,
+    oncue.ord(coalesce(asked.due_at, oncue.now())) - asked.priority * 1000000::bigint,
+    asked.due_at,
+    asked.awaited,
+    asked.batch_id,
+    asked.parent_id
+from asked
+join created on created.id = asked.id
+returning live.run_id, live.status::text as status, live.line_id;
