@@ -11,6 +11,7 @@ from typing import Final
 _log: Final = logging.getLogger("oncue")
 
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
+    "announce.failed": (logging.WARNING, "a worker could not announce itself; it tries again"),
     "attempt.failed": (logging.INFO, "a run's attempt raised; says whether and when it is retried"),
     "attempt.lost": (logging.WARNING, "an outcome was refused: the lease was no longer the worker's"),
     "batch.aborted": (logging.WARNING, "a batch was given up before all its items were there"),
@@ -19,7 +20,9 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "database.restored": (logging.INFO, "PostgreSQL answers again"),
     "heartbeat.failed": (logging.WARNING, "a worker's heartbeat did not arrive"),
     "invariant.violated": (logging.ERROR, "a counter differed from the rows it stands for and was corrected: a bug"),
+    "lease.doubted": (logging.WARNING, "a worker was silent for longer than its lease; it takes no runs for now"),
     "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),
+    "leave.failed": (logging.WARNING, "a worker could not say good-bye; its runs come back when its lease runs out"),
     "loop.blocked": (logging.WARNING, "a task held the event loop"),
     "migration.applied": (logging.INFO, "a migration ran"),
     "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
@@ -29,9 +32,12 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "server.started": (logging.INFO, "the server accepts requests"),
     "server.stopped": (logging.INFO, "the server no longer accepts requests"),
     "request.failed": (logging.ERROR, "a request ended in an unexpected error"),
+    "task.unknown": (logging.WARNING, "a worker was handed a run of a task that it does not have; it hands it back"),
     "upkeep.failed": (logging.ERROR, "a round of upkeep failed; the next one tries again"),
     "worker.announced": (logging.INFO, "a worker told the server what it can run"),
+    "worker.died": (logging.WARNING, "a worker process ended by itself; another one is started"),
     "worker.left": (logging.INFO, "a worker said good-bye"),
+    "worker.lost": (logging.WARNING, "the server did not know the worker: its runs stop, and it announces itself anew"),
 }
 """Every event: its level and what it means."""
 

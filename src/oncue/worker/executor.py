@@ -1,0 +1,206 @@
+"""Executor: run the task's code for each assignment, and make its outcome.
+
+An ``async def`` runs as a task of the event loop, a plain ``def`` on a thread. Nothing that user code raises ends the
+worker. A run that was told to stop has no outcome but the one its stopping calls for: none where it was cancelled or
+lost, ``HandedBack`` where the worker leaves, ``Ended`` where its time is used up. A plain function cannot be
+interrupted: it keeps its place until it returns or calls oncue again.
+
+Life of a run, this module's part::
+
+    worker/poller -> start -> user code -> Outcome -> worker/reporter
+"""
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+from oncue import telemetry
+from oncue.protocol.errors import PayloadValidationError
+from oncue.protocol.work import Assignment, HandedBack, Outcome
+from oncue.sdk import execution
+from oncue.sdk.context import local_context
+from oncue.sdk.task import Task
+from oncue.worker import outcomes
+from oncue.worker.places import Places
+from oncue.worker.runs import HeldRun, Session, Stop
+from oncue.worker.threads import Threads
+from oncue.worker.time_limit import TimeLimit
+
+_NO_CONTEXT: Final = local_context("none", None, "none")
+"""For tasks that take none, and never see it."""
+
+
+class Executor:
+    """The runs that this process holds; to be used on its event loop only."""
+
+    def __init__(
+        self, tasks: Mapping[str, Task[Any, Any]], places: Places, threads: Threads, report: Callable[[Outcome], None]
+    ) -> None:
+        """Hold no run yet.
+
+        Args:
+            tasks: What can be run, by id.
+            places: How many at once.
+            threads: For plain functions.
+            report: Takes each outcome.
+        """
+        self._tasks = tasks
+        self._places = places
+        self._threads = threads
+        self._report = report
+        self.runs: dict[str, HeldRun] = {}
+        """What is held, by run id: executing, parked or in line for a place."""
+        self.emptied = asyncio.Event()
+        """Set whenever the last run has ended."""
+
+    def start(self, assignments: Iterable[Assignment], session: Session) -> None:
+        """Execute runs, now or as soon as there are places."""
+        before = execution.current.get()
+        try:
+            for assignment in assignments:
+                if not self._is_news(assignment):
+                    continue
+                run = HeldRun(assignment, self._tasks.get(assignment.task), session)
+                self.runs[run.run_id] = run
+                if self._places.take():
+                    self._begin(run)
+                else:
+                    self._places.start_when_free(functools.partial(self._begin_in_turn, run))
+        finally:
+            execution.current.set(before)
+
+    def stop(self, run: HeldRun, stopped: Stop) -> None:
+        """Tell a run to stop; one that was told before, or has ended, is left alone."""
+        if run.is_over:
+            return
+        run.interrupt(stopped)
+        if stopped is Stop.OUT_OF_TIME:
+            limit_ms = run.context.run.max_duration
+            assert limit_ms is not None
+            ms = round(limit_ms.total_seconds() * 1000)
+            self._report(outcomes.out_of_time(run.run_id, run.epoch, run.ran_ms(), ms))
+        if not run.has_begun:
+            self._finish(run, None)
+
+    def stop_all(self, stopped: Stop) -> int:
+        """Tell every run to stop; return how many were told."""
+        told = [run for run in self.runs.values() if not run.is_over]
+        for run in told:
+            self.stop(run, stopped)
+        return len(told)
+
+    def abandon(self) -> int:
+        """Hand back what has not ended although it was told to, and forget it; return how many those were."""
+        left = list(self.runs.values())
+        for run in left:
+            self._finish(run, None)
+        return len(left)
+
+    def _is_news(self, assignment: Assignment) -> bool:
+        """Return whether an assignment is to be executed; an older execution of the same run is stopped for it."""
+        held = self.runs.get(assignment.run_id)
+        if held is None:
+            return True
+        if held.epoch >= assignment.epoch:
+            return False
+        self.stop(held, Stop.LOST)
+        return True
+
+    def _begin_in_turn(self, run: HeldRun) -> bool:
+        if run.is_over:
+            return False
+        before = execution.current.set(run)
+        self._begin(run)
+        execution.current.reset(before)
+        return True
+
+    def _begin(self, run: HeldRun) -> None:
+        """Start a run that has just got a place. Sets ``current``, which the caller puts back."""
+        task, assignment = run.task, run.assignment
+        if task is None:
+            telemetry.event("task.unknown", task=run.task_id, run_id=run.run_id)
+            run.begin()
+            self._finish(run, HandedBack(run.run_id, run.epoch))
+            return
+        if assignment.max_duration_ms is not None:
+            run.limit = TimeLimit(
+                run.session.loop, assignment.max_duration_ms, functools.partial(self.stop, run, Stop.OUT_OF_TIME)
+            )
+        run.begin()
+        execution.current.set(run)
+        try:
+            arguments = _arguments(run, task, assignment)
+        except Exception as error:  # noqa: BLE001 - an annotation's own code may raise anything
+            self._finish(run, _not_read(run, error))
+            return
+        if task.is_async:
+            run.future = run.session.loop.create_task(self._drive(run, task.function, arguments))
+        else:
+            # Each run has a context of its own, as asyncio gives one to each of its tasks.
+            context = contextvars.copy_context()
+            code = functools.partial(context.run, task.function, *arguments)
+            self._threads.submit(*_on_thread(run, code, self._finish))
+
+    async def _drive(self, run: HeldRun, function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:
+        try:
+            code = function(*arguments)
+            # A run may be parked for days; its payload lives as long as the task's own code wants it.
+            del arguments
+            value = await code
+            outcome = outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value)
+        except BaseException as error:  # noqa: BLE001 - nothing that user code raises may end the worker
+            outcome = outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error)
+        self._finish(run, outcome)
+
+    def _finish(self, run: HeldRun, outcome: Outcome | None) -> None:
+        if run.is_done:
+            return
+        run.is_done = True
+        if run.limit is not None:
+            run.limit.pause()
+        # A newer execution of the same run may have taken its place in the table.
+        if self.runs.get(run.run_id) is run:
+            del self.runs[run.run_id]
+        if run.has_place:
+            run.has_place = False
+            self._places.give_back()
+        match run.stopped:
+            case None:
+                if outcome is not None:
+                    self._report(outcome)
+            case Stop.HANDED_BACK:
+                self._report(HandedBack(run.run_id, run.epoch))
+            case _:
+                pass
+        if not self.runs:
+            self.emptied.set()
+
+
+def _arguments(run: HeldRun, task: Task[Any, Any], assignment: Assignment) -> tuple[Any, ...]:
+    # A context costs more than the rest of the start, and most tasks take none.
+    context = run.context if task.parameters == 2 else _NO_CONTEXT  # noqa: PLR2004 - (payload, ctx)
+    return task.arguments(assignment.payload, assignment.payload_type, context)
+
+
+def _on_thread(
+    run: HeldRun, code: Callable[[], Any], finish: Callable[[HeldRun, Outcome | None], None]
+) -> tuple[Callable[[], object], Callable[[], None]]:
+    """Return what to call on the thread, and what to call on the loop after it."""
+    made: list[Outcome] = []
+
+    def call() -> None:
+        try:
+            value = code()
+            made.append(outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value))
+        except BaseException as error:  # noqa: BLE001 - nothing that user code raises may end the worker
+            made.append(outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error))
+
+    return call, lambda: finish(run, made[0])
+
+
+def _not_read(run: HeldRun, error: Exception) -> Outcome:
+    if not isinstance(error, PayloadValidationError):
+        error = PayloadValidationError(f"the payload of task {run.task_id!r} cannot be read: {error}")
+    return outcomes.raised(run.run_id, run.epoch, 0, error)

@@ -1,0 +1,45 @@
+"""Options: how a worker is started.
+
+What the command line, the tests and a worker's own child processes agree on. Where the server is and with which key
+it is spoken to is in ``sdk/settings.py``.
+"""
+
+import datetime
+from typing import Final
+
+import msgspec
+
+from oncue.protocol.errors import SettingsError
+
+MAX_CONCURRENCY: Final = 10_000
+"""Places of one process; beyond that, more processes serve better."""
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run, and how much of it at once.
+
+    Raises:
+        SettingsError: A value makes no sense.
+    """
+
+    targets: tuple[str, ...]
+    """Modules (``my_app.tasks``), files (``tasks.py``) or folders in which tasks are declared."""
+    concurrency: int = 100
+    """Runs that each process executes at once, 1 to 10,000. A run that waits for another is not counted."""
+    processes: int = 1
+    queues: tuple[str, ...] | None = None
+    """Serve these queues only; None: every queue."""
+    grace: datetime.timedelta = datetime.timedelta(seconds=30)
+    """How long runs may go on once the worker has been told to stop."""
+    version: str | None = None
+    """Version of the deployed code, for runs that are locked to one."""
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise SettingsError("nothing to run; expected a module (my_app.tasks), a file (tasks.py) or a folder")
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {MAX_CONCURRENCY:,}")
+        if self.processes < 1:
+            raise SettingsError(f"processes={self.processes} is out of range; expected 1 or more")
+        if self.grace < datetime.timedelta():
+            raise SettingsError(f"grace={self.grace} is negative; expected a length of time such as 30 s")

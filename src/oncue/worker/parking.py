@@ -1,0 +1,190 @@
+"""Parking: a run that waits for others holds nothing but memory.
+
+Whoever starts to wait gives the run's place back; whoever gets the last result takes one again before the code goes
+on, ahead of runs that start. While a run waits for several things at once, code that goes on after one of them does so
+without a place: the run as a whole still waits. The server does the same with the slots of queues, and says with a
+notice's ``resumes`` that the run holds them again.
+
+A result may come before the wait for it (the answer to the trigger is still on its way), may come for a wait that the
+task has given up, and may be asked for twice; so results are kept, the small and the recent ones, until the run ends.
+
+Life of a run, this module's part::
+
+    sdk/task -> Execution.wait_for_run -> Parking.wait | worker/notices -> Parking.settle -> user code goes on
+"""
+
+import asyncio
+from typing import Any, Final, Protocol
+
+from oncue.protocol.errors import RunStopped
+from oncue.worker.places import Places
+
+KEPT_BYTES: Final = 1024 * 1024
+"""Results that were handed over are kept up to this size per run, for calls in flight that wait for the same child."""
+
+_ENTRY_BYTES: Final = 512
+"""What an entry takes beside its value, roughly, so that many empty results add up as well."""
+
+
+class Parked(Protocol):
+    """What parking asks of the run it belongs to."""
+
+    @property
+    def places(self) -> Places:
+        """Where its place comes from."""
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it holds one."""
+
+    @property
+    def is_over(self) -> bool:
+        """It has ended, or was told to."""
+
+    def park(self) -> None:
+        """Give the place back."""
+
+    def unpark(self) -> None:
+        """Note that a place was taken for it."""
+
+
+class _Wait:
+    """One thing that the run waits for, by its id."""
+
+    __slots__ = ("error", "is_known", "is_open", "size_bytes", "value", "waiters", "was_read")
+
+    def __init__(self) -> None:
+        self.waiters: list[asyncio.Future[Any]] = []
+        self.is_known = False
+        """The result is here."""
+        self.is_open = False
+        """The result may be read: the run need not stand in line for it."""
+        self.was_read = False
+        self.value: Any = None
+        self.error: Exception | None = None
+        self.size_bytes = 0
+
+    def read(self) -> Any:  # noqa: ANN401 - see Parking.wait
+        """Return the result, or raise it."""
+        self.was_read = True
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def open(self) -> None:
+        """Give the result to everybody who waits for it."""
+        self.is_open = True
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            self.was_read = True
+            if self.error is None:
+                waiter.set_result(self.value)
+            else:
+                waiter.set_exception(self.error)
+
+
+class Parking:
+    """What one run waits for; to be used on the worker's event loop only."""
+
+    __slots__ = ("_arrived", "_kept_bytes", "_resumed", "_run", "_unknown", "_waits")
+
+    def __init__(self, run: Parked) -> None:
+        self._run = run
+        self._waits: dict[str, _Wait] = {}
+        self._unknown = 0
+        """Waits whose result is not here yet."""
+        self._arrived: list[_Wait] | None = None
+        """Results for which the run is in line; None: it is not in line."""
+        self._resumed = False
+        self._kept_bytes = 0
+
+    async def wait(self, target: str) -> Any:  # noqa: ANN401 - what was settled: a child's result, or a list of them
+        """Wait for a run or a batch.
+
+        Args:
+            target: Its id.
+
+        Raises:
+            Exception: What the wait was settled with.
+            CancelledError: The waiting code was cancelled; the wait itself stays, as the server knows it.
+        """
+        wait = self._waits.get(target)
+        if wait is not None and wait.is_open:
+            return wait.read()
+        if wait is None:
+            wait = self._waits[target] = _Wait()
+            self._unknown += 1
+            self._resumed = False
+            if self._run.has_place:
+                self._run.park()
+        waiter = asyncio.get_running_loop().create_future()
+        wait.waiters.append(waiter)
+        return await waiter
+
+    def settle(
+        self, target: str, value: object, *, error: Exception | None = None, size_bytes: int = 0, resumes: bool
+    ) -> None:
+        """Bring the result of what the run waits for, or will wait for in a moment.
+
+        Args:
+            target: Id of the run or batch.
+            value: What ``wait`` returns.
+            error: What ``wait`` raises instead.
+            size_bytes: Size of the value.
+            resumes: The run holds its slots again; it goes on as soon as there is a place.
+        """
+        wait = self._waits.get(target)
+        if wait is None:
+            wait = self._waits[target] = _Wait()
+        elif not wait.is_known:
+            self._unknown -= 1
+        wait.is_known = True
+        wait.value, wait.error, wait.size_bytes = value, error, size_bytes + _ENTRY_BYTES
+        self._resumed = (self._resumed or resumes) and not self._run.has_place
+        if self._arrived is not None:
+            self._arrived.append(wait)
+        elif self._resumed and not self._unknown:
+            self._arrived = [wait]
+            self._run.places.resume_when_free(self._take_place)
+        else:
+            self._open(wait)
+
+    def stop(self, error: RunStopped | None) -> None:
+        """End every wait: with an error, or cancelled where there is none."""
+        for wait in self._waits.values():
+            for waiter in wait.waiters:
+                if waiter.done():
+                    continue
+                if error is None:
+                    waiter.cancel()
+                else:
+                    waiter.set_exception(error)
+
+    def _take_place(self) -> bool:
+        arrived, self._arrived = self._arrived or [], None
+        # Where code of this run has begun another wait meanwhile, the run waits on and needs no place.
+        wanted = not self._run.is_over and not self._unknown
+        if wanted:
+            self._resumed = False
+            self._run.unpark()
+        for wait in arrived:
+            self._open(wait)
+        return wanted
+
+    def _open(self, wait: _Wait) -> None:
+        if not wait.is_open:
+            self._kept_bytes += wait.size_bytes
+        wait.open()
+        if self._kept_bytes > KEPT_BYTES:
+            self._forget(wait)
+
+    def _forget(self, latest: _Wait) -> None:
+        """Drop results that have been read, oldest first, but not the latest."""
+        read = [(target, wait) for target, wait in self._waits.items() if wait.was_read and wait is not latest]
+        for target, wait in read:
+            self._kept_bytes -= wait.size_bytes
+            del self._waits[target]
+            if self._kept_bytes <= KEPT_BYTES // 2:
+                return
