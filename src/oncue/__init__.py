@@ -1,1 +1,184 @@
-"""Durable background tasks for Python on PostgreSQL."""
+"""Durable background tasks for Python on PostgreSQL.
+
+The names below are what users call. They are loaded when they are first used, so that ``import oncue`` costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from oncue.protocol.errors import AbortRun as AbortRun
+    from oncue.protocol.errors import ApiError as ApiError
+    from oncue.protocol.errors import BadRequest as BadRequest
+    from oncue.protocol.errors import BatchTriggerError as BatchTriggerError
+    from oncue.protocol.errors import Conflict as Conflict
+    from oncue.protocol.errors import ConnectionFailed as ConnectionFailed
+    from oncue.protocol.errors import LeaseLost as LeaseLost
+    from oncue.protocol.errors import NotFound as NotFound
+    from oncue.protocol.errors import OncueError as OncueError
+    from oncue.protocol.errors import OutsideTaskError as OutsideTaskError
+    from oncue.protocol.errors import PayloadTooLarge as PayloadTooLarge
+    from oncue.protocol.errors import PayloadValidationError as PayloadValidationError
+    from oncue.protocol.errors import PermissionDenied as PermissionDenied
+    from oncue.protocol.errors import RateLimited as RateLimited
+    from oncue.protocol.errors import RetryAfter as RetryAfter
+    from oncue.protocol.errors import RunCancelled as RunCancelled
+    from oncue.protocol.errors import RunLost as RunLost
+    from oncue.protocol.errors import RunStopped as RunStopped
+    from oncue.protocol.errors import ServerError as ServerError
+    from oncue.protocol.errors import SettingsError as SettingsError
+    from oncue.protocol.errors import SubtaskUnwrapError as SubtaskUnwrapError
+    from oncue.protocol.errors import Unauthorized as Unauthorized
+    from oncue.protocol.errors import Unavailable as Unavailable
+    from oncue.protocol.errors import UnprocessableRequest as UnprocessableRequest
+    from oncue.protocol.failures import ShownError as ShownError
+    from oncue.protocol.retry import Retry as Retry
+    from oncue.sdk import batch as batch
+    from oncue.sdk import runs as runs
+    from oncue.sdk import tasks as tasks
+    from oncue.sdk.context import Context as Context
+    from oncue.sdk.definition import task as task
+    from oncue.sdk.handles import BatchHandle as BatchHandle
+    from oncue.sdk.handles import RunHandle as RunHandle
+    from oncue.sdk.inside import current as current
+    from oncue.sdk.items import Item as Item
+    from oncue.sdk.items import item as item
+    from oncue.sdk.options import Debounce as Debounce
+    from oncue.sdk.options import TriggerOptions as TriggerOptions
+    from oncue.sdk.queue import Queue as Queue
+    from oncue.sdk.queue import queue as queue
+    from oncue.sdk.results import BatchResult as BatchResult
+    from oncue.sdk.results import Failed as Failed
+    from oncue.sdk.results import Ok as Ok
+    from oncue.sdk.results import Result as Result
+    from oncue.sdk.run import Run as Run
+    from oncue.sdk.settings import configure as configure
+    from oncue.sdk.task import Task as Task
+
+    __version__: str
+
+_ERRORS: Final = "oncue.protocol.errors"
+
+_HOMES: Final = {
+    "AbortRun": _ERRORS,
+    "ApiError": _ERRORS,
+    "BadRequest": _ERRORS,
+    "BatchHandle": "oncue.sdk.handles",
+    "BatchResult": "oncue.sdk.results",
+    "BatchTriggerError": _ERRORS,
+    "Conflict": _ERRORS,
+    "ConnectionFailed": _ERRORS,
+    "Context": "oncue.sdk.context",
+    "Debounce": "oncue.sdk.options",
+    "Failed": "oncue.sdk.results",
+    "Item": "oncue.sdk.items",
+    "LeaseLost": _ERRORS,
+    "NotFound": _ERRORS,
+    "Ok": "oncue.sdk.results",
+    "OncueError": _ERRORS,
+    "OutsideTaskError": _ERRORS,
+    "PayloadTooLarge": _ERRORS,
+    "PayloadValidationError": _ERRORS,
+    "PermissionDenied": _ERRORS,
+    "Queue": "oncue.sdk.queue",
+    "RateLimited": _ERRORS,
+    "Result": "oncue.sdk.results",
+    "Retry": "oncue.protocol.retry",
+    "RetryAfter": _ERRORS,
+    "Run": "oncue.sdk.run",
+    "RunCancelled": _ERRORS,
+    "RunHandle": "oncue.sdk.handles",
+    "RunLost": _ERRORS,
+    "RunStopped": _ERRORS,
+    "ServerError": _ERRORS,
+    "SettingsError": _ERRORS,
+    "ShownError": "oncue.protocol.failures",
+    "SubtaskUnwrapError": _ERRORS,
+    "Task": "oncue.sdk.task",
+    "TriggerOptions": "oncue.sdk.options",
+    "Unauthorized": _ERRORS,
+    "Unavailable": _ERRORS,
+    "UnprocessableRequest": _ERRORS,
+    "batch": "oncue.sdk.batch",
+    "configure": "oncue.sdk.settings",
+    "current": "oncue.sdk.inside",
+    "item": "oncue.sdk.items",
+    "queue": "oncue.sdk.queue",
+    "runs": "oncue.sdk.runs",
+    "task": "oncue.sdk.definition",
+    "tasks": "oncue.sdk.tasks",
+}
+"""Where each name is."""
+
+_MODULES: Final = frozenset({"batch", "runs", "tasks"})
+"""Names that stand for a module with its functions."""
+
+__all__ = [
+    "AbortRun",
+    "ApiError",
+    "BadRequest",
+    "BatchHandle",
+    "BatchResult",
+    "BatchTriggerError",
+    "Conflict",
+    "ConnectionFailed",
+    "Context",
+    "Debounce",
+    "Failed",
+    "Item",
+    "LeaseLost",
+    "NotFound",
+    "Ok",
+    "OncueError",
+    "OutsideTaskError",
+    "PayloadTooLarge",
+    "PayloadValidationError",
+    "PermissionDenied",
+    "Queue",
+    "RateLimited",
+    "Result",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunCancelled",
+    "RunHandle",
+    "RunLost",
+    "RunStopped",
+    "ServerError",
+    "SettingsError",
+    "ShownError",
+    "SubtaskUnwrapError",
+    "Task",
+    "TriggerOptions",
+    "Unauthorized",
+    "Unavailable",
+    "UnprocessableRequest",
+    "__version__",
+    "batch",
+    "configure",
+    "current",
+    "item",
+    "queue",
+    "runs",
+    "task",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("oncue")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        module = import_module(_HOMES[name])
+        value = module if name in _MODULES else getattr(module, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, "__version__"})

@@ -1,0 +1,137 @@
+"""Connections: one HTTP request, sent by aiohttp on an event loop or by urllib3 on a thread.
+
+Each event loop has one session, which closes with the loop; threads share one pool for each process. Nothing is sent
+twice here: repeating is decided in ``flows.py``. The libraries are imported at the first call.
+"""
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from oncue.sdk.requests import Answer, HttpRequest, NoAnswer
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from aiohttp import ClientSession
+    from urllib3 import PoolManager
+
+CONNECT_TIMEOUT_S: Final = 10.0
+ASYNC_CONNECTIONS: Final = 100
+THREAD_CONNECTIONS: Final = 32
+"""Kept open between calls; more threads than this open connections of their own for a moment."""
+IDLE_S: Final = 4.0
+"""Below the 5 s after which common servers close an idle connection, so that no request meets one being closed."""
+
+
+class _Kept(NamedTuple):
+    session: "ClientSession"
+    keeper: AsyncGenerator[None, None]
+
+
+_sessions: "dict[AbstractEventLoop, _Kept]" = {}
+_pool: "tuple[int, PoolManager] | None" = None
+
+
+async def send(request: HttpRequest, timeout_s: float, now: Callable[[], float]) -> Answer | NoAnswer:
+    """Send a request from the running event loop."""
+    import aiohttp
+    import yarl
+
+    session = await _session()
+    try:
+        async with session.request(
+            request.method,
+            # The path is quoted already: a slash inside an id must arrive as %2F.
+            yarl.URL(request.url, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+            allow_redirects=False,
+        ) as response:
+            body = await response.read()
+            return Answer(response.status, response.headers, body, now())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return NoAnswer(_named(error), now())
+
+
+def send_blocking(request: HttpRequest, timeout_s: float, now: Callable[[], float]) -> Answer | NoAnswer:
+    """Send a request from this thread."""
+    import urllib3
+
+    try:
+        response = _thread_pool().request(
+            request.method,
+            request.url,
+            body=request.body,
+            headers=request.headers,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
+            retries=False,
+            redirect=False,
+        )
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        return NoAnswer(_named(error), now())
+    return Answer(response.status, response.headers, response.data, now())
+
+
+async def _session() -> "ClientSession":
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    kept = _sessions.get(loop)
+    if kept is None or kept.session.closed:
+        _forget_closed_loops()
+        kept = await _open(loop)
+    return kept.session
+
+
+async def _open(loop: "AbstractEventLoop") -> _Kept:
+    import aiohttp
+
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=ASYNC_CONNECTIONS, keepalive_timeout=IDLE_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+    kept = _Kept(session, _keep(loop, session))
+    _sessions[loop] = kept
+    # The loop's own shutdown, as in asyncio.run, closes an async generator that has begun; and with it the session.
+    await anext(kept.keeper)
+    return kept
+
+
+async def _keep(loop: "AbstractEventLoop", session: "ClientSession") -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        _sessions.pop(loop, None)
+        await session.close()
+
+
+def _forget_closed_loops() -> None:
+    """Let go of sessions whose loop was closed without its shutdown; their sockets go with them."""
+    for loop in [loop for loop in list(_sessions) if loop.is_closed()]:
+        kept = _sessions.pop(loop)
+        connector: Any = kept.session.connector
+        kept.session.detach()
+        with suppress(RuntimeError):  # the transports cannot tell the closed loop
+            connector.close()
+
+
+def _thread_pool() -> "PoolManager":
+    global _pool  # noqa: PLW0603 - one pool for each process
+    import urllib3
+
+    # After a fork the parent's sockets must not be shared: two processes would read each other's answers.
+    if _pool is None or _pool[0] != os.getpid():
+        _pool = (os.getpid(), urllib3.PoolManager(num_pools=4, maxsize=THREAD_CONNECTIONS, block=False))
+    return _pool[1]
+
+
+def _named(error: Exception) -> Exception:
+    """Return the error with a text: some of the libraries' have none."""
+    if str(error):
+        return error
+    named = type(error)(type(error).__name__) if isinstance(error, TimeoutError) else OSError(type(error).__name__)
+    named.__cause__ = error
+    return named

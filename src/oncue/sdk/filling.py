@@ -1,0 +1,289 @@
+"""Filling: from the items of a batch to its runs.
+
+All items are checked and written before the first request; then the batch is created and its items are sent, again
+where the server says that some are missing. The ids of the runs follow from the batch's, so they are known at once.
+
+Life of a run, this module's part::
+
+    task.batch_trigger | batch.trigger -> filling.trigger -> create batch, send items -> BatchHandle
+"""
+
+import random
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence, Sized
+from functools import partial
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from oncue.protocol import ids, limits
+from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
+from oncue.protocol.triggers import BatchItem, CreateBatchRequest, TriggerOptions
+from oncue.protocol.work import ChildResult
+from oncue.sdk import flows, items, option_values, requests, transport, triggering
+from oncue.sdk.execution import Execution
+from oncue.sdk.flows import Flow, Park, Sleep
+from oncue.sdk.handles import BatchHandle, RunHandle
+from oncue.sdk.items import Item
+from oncue.sdk.results import AnyResult, BatchResult
+from oncue.sdk.triggering import Target
+
+T = TypeVar("T")
+
+AnyBatchHandle: TypeAlias = BatchHandle[tuple[RunHandle[Any], ...]]
+AnyBatchResult: TypeAlias = BatchResult[tuple[AnyResult, ...]]
+
+SEVERAL: Final = "*"
+"""Stands for the task in the call key of a batch that names a task in each item."""
+_NAMED_TASKS: Final = 100
+"""A creation names its tasks up to so many: with the longest ids they stay well below the limit of its body."""
+
+
+class Batch(NamedTuple):
+    """A batch, ready to be sent."""
+
+    targets: list[Target]
+    lines: bytes
+    idempotency_key: str | None
+
+
+def start(name: str, given: object, make: Callable[[list[object]], Flow[T]]) -> Coroutine[Any, Any, T]:
+    """Return a coroutine that collects a batch's items and carries its flow out.
+
+    Args:
+        name: Of the function that the user called.
+        given: The items; an async iterable is drained when the coroutine runs, anything else now.
+        make: Makes the flow.
+
+    Raises:
+        TypeError: They are no items.
+        ValueError: There are none.
+        BatchTriggerError: There are too many.
+    """
+    if isinstance(given, AsyncIterable):
+        return _drained(name, given, make)
+    return transport.start(make(collected(given)), name)
+
+
+def run(given: object, make: Callable[[list[object]], Flow[T]]) -> T:
+    """Collect a batch's items and carry its flow out on this thread; errors as for ``start``."""
+    if isinstance(given, AsyncIterable):
+        raise TypeError(
+            f"items is an async iterable ({type(given).__name__}); expected a list or an iterable with .sync"
+        )
+    return transport.run(make(collected(given)))
+
+
+def collected(given: object) -> list[object]:
+    """Return the items of a batch as a list.
+
+    Raises:
+        TypeError: They are no items.
+        ValueError: There are none.
+        BatchTriggerError: There are more than a batch may have.
+    """
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        raise TypeError(f"items is {type(given).__name__}; expected a list, an iterable or an async iterable of items")
+    if isinstance(given, Sized):
+        return _counted(list(given))
+    return _counted(list(islice(given, limits.MAX_BATCH_ITEMS + 1)), endless=True)
+
+
+def trigger(
+    given: Sequence[object],
+    *,
+    of: Target | None,
+    options: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    by_task: bool = False,
+) -> Flow[AnyBatchHandle]:
+    """Make the runs of a batch and go on.
+
+    Args:
+        given: Items, 1 to 1,000.
+        of: The task of every item, or None where each item says its own.
+        options: Defaults for the items; ``idempotency_key`` is the batch's own.
+        lineage: From ``inside.lineage``, taken when the function was called.
+        by_task: Each item must have its task at hand.
+
+    Raises:
+        PayloadValidationError: An item's payload does not fit; names its position.
+        TypeError: An item is none, or there is no such option; names its position.
+        ValueError: An option's value makes no sense; names the item's position.
+    """
+    batch = _prepared(given, of, options, by_task=by_task)
+    return _filled(batch, _creation(batch, lineage, waits=False))
+
+
+def trigger_and_wait(
+    given: Sequence[object],
+    *,
+    of: Target | None,
+    options: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    parent: Execution,
+    by_task: bool = False,
+) -> Flow[AnyBatchResult]:
+    """Make the runs of a batch and wait for the end of all, inside a run; errors as for ``trigger``.
+
+    Raises:
+        BatchTriggerError: The batch could not be filled.
+    """
+    batch = _prepared(given, of, options, by_task=by_task)
+    creation = _creation(batch, lineage, waits=True)
+    tasks = {target.id: target.task for target in batch.targets}
+
+    def flow() -> Flow[AnyBatchResult]:
+        handle = yield from _filled(batch, creation)
+        children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, handle.batch_id))
+        runs = tuple(triggering.settled(child, tasks.get(child.task)) for child in children)
+        return BatchResult(handle.batch_id, runs)
+
+    return flow()
+
+
+async def _drained(name: str, given: AsyncIterable[object], make: Callable[[list[object]], Flow[T]]) -> T:
+    found: list[object] = []
+    async for each in given:
+        found.append(each)
+        if len(found) > limits.MAX_BATCH_ITEMS:
+            break
+    return await transport.start(make(_counted(found, endless=True)), name)
+
+
+def _counted(found: list[object], *, endless: bool = False) -> list[object]:
+    if not found:
+        raise ValueError("items is empty; a batch has 1 item or more")
+    if len(found) > limits.MAX_BATCH_ITEMS:
+        count = f"more than {limits.MAX_BATCH_ITEMS:,}" if endless else f"{len(found):,}"
+        raise BatchTriggerError(
+            f"the batch has {count} items; the limit is {limits.MAX_BATCH_ITEMS:,}, so trigger several batches",
+            phase="create",
+            item_count=len(found),
+        )
+    return found
+
+
+def _prepared(given: Sequence[object], of: Target | None, options: Mapping[str, Any], *, by_task: bool) -> Batch:
+    """Check every item and write its line."""
+    shared = {name: value for name, value in options.items() if name != "idempotency_key"}
+    key = option_values.read({"idempotency_key": options.get("idempotency_key")}).get("idempotency_key")
+    defaults: dict[str, TriggerOptions] = {}
+    targets, lines = [], []
+    for index, each in enumerate(given):
+        item = items.read(each, index)
+        target = _target(item, index, of, by_task=by_task)
+        try:
+            if item.options:
+                wire = triggering.wire_options(target, {**shared, **item.options})
+            elif (known := defaults.get(target.id)) is not None:
+                wire = known
+            else:
+                wire = defaults[target.id] = triggering.wire_options(target, shared)
+            payload = triggering.document(target, item.payload)
+        except PayloadValidationError as error:
+            raise PayloadValidationError(f"items[{index}]: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"items[{index}]: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"items[{index}]: {error}") from error
+        targets.append(target)
+        lines.append(BatchItem(index, target.id, payload, wire))
+    return Batch(targets, _encoder.encode_lines(lines), key)
+
+
+def _target(item: Item[Any, Any], index: int, of: Target | None, *, by_task: bool) -> Target:
+    if by_task and item.task is None:
+        raise TypeError(
+            f"items[{index}] has no task at hand; expected my_task.item(payload) or {{'task': my_task, ...}}"
+        )
+    if of is None:
+        if item.task is not None:
+            return Target(item.task.id, item.task)
+        if item.task_id is None:
+            raise TypeError(f"items[{index}] names no task; expected item('task-id', payload) or my_task.item(payload)")
+        return triggering.target(item.task_id)
+    if item.task_id not in (None, of.id):
+        raise ValueError(
+            f"items[{index}] is for task {item.task_id!r} in a batch of {of.id!r}; use batch.trigger for both"
+        )
+    return of
+
+
+def _creation(batch: Batch, lineage: Mapping[str, Any], *, waits: bool) -> CreateBatchRequest:
+    tasks = sorted({target.id for target in batch.targets})
+    return CreateBatchRequest(
+        len(batch.targets),
+        id=ids.new_batch_id(),
+        task_identifiers=tasks if len(tasks) <= _NAMED_TASKS else None,
+        idempotency_key=batch.idempotency_key,
+        resume_parent_on_completion=waits,
+        **lineage,
+    )
+
+
+def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[AnyBatchHandle]:
+    count = len(batch.targets)
+    try:
+        response, token = yield from flows.exchange(requests.create_batch(creation))
+    except ApiError as error:
+        at = yield from flows.now()
+        raise _failed("create", f"could not create a batch of {count:,} items", count, error, at) from error
+    # A batch that is known by its key has been filled before.
+    if not response.is_cached:
+        yield from _send_items(response.id, batch)
+    return _handle(response.id, token, batch.targets)
+
+
+def _send_items(batch_id: str, batch: Batch) -> Flow[None]:
+    count = len(batch.targets)
+    call = requests.fill_batch(batch_id, batch.lines)
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            filled = yield from flows.exchange(call)
+        except ApiError as error:
+            at = yield from flows.now()
+            message = f"could not send the {count:,} items of batch {batch_id}"
+            raise _failed("stream", message, count, error, at, batch_id=batch_id) from error
+        if filled.sealed:
+            return
+        if attempt >= call.policy.attempts:
+            raise BatchTriggerError(
+                f"batch {batch_id} has {filled.enqueued_count} of its {filled.expected_count or count} items after "
+                f"{attempt} attempts; trigger it again",
+                phase="stream",
+                item_count=count,
+                batch_id=batch_id,
+            )
+        yield Sleep(call.policy.backoff_s(attempt, random.random()))  # noqa: S311 - spreads load
+
+
+def _failed(
+    phase: BatchPhase, message: str, count: int, error: ApiError, at: float, *, batch_id: str | None = None
+) -> BatchTriggerError:
+    return BatchTriggerError(
+        f"{message}: {error}",
+        phase=phase,
+        item_count=count,
+        batch_id=batch_id,
+        retry_after_ms=requests.retry_after_ms(error, at),
+        cause=error,
+    )
+
+
+def _handle(batch_id: str, token: str | None, targets: Sequence[Target]) -> AnyBatchHandle:
+    value = ids.parse(ids.BATCH, batch_id)
+    runs = tuple(
+        RunHandle[Any](
+            ids.show(ids.RUN, ids.item_run_id(value, index)),
+            target.id,
+            read_output=None if target.task is None else target.task.read_output,
+        )
+        for index, target in enumerate(targets)
+    )
+    return BatchHandle(batch_id, len(runs), runs, public_access_token=token)
+
+
+_encoder: Final = msgspec.json.Encoder()

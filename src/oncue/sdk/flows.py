@@ -1,0 +1,93 @@
+"""Flows: what has to be sent, in which order, with which pauses; without doing any of it.
+
+A flow is a generator that yields steps and is sent what became of them. The two senders in ``transport.py`` carry the
+steps out, one on an event loop and one on a thread, so that retries and calls of several requests are written once.
+
+Life of a run, this module's part::
+
+    sdk/triggering -> flow -> exchange -> Send -> transport -> Answer -> exchange -> handle
+"""
+
+import random
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+
+from oncue.protocol.errors import ConnectionFailed
+from oncue.sdk import requests, settings
+from oncue.sdk.requests import Answer, Call, NoAnswer
+
+if TYPE_CHECKING:
+    from oncue.protocol.work import ChildResult
+    from oncue.sdk.execution import Execution
+
+T = TypeVar("T")
+
+
+class Send(NamedTuple):
+    """Make one HTTP request; answered with ``Answer`` or ``NoAnswer``."""
+
+    request: requests.HttpRequest
+    timeout_s: float
+
+
+class Sleep(NamedTuple):
+    """Let time pass; answered with the moment after it, in epoch seconds."""
+
+    seconds: float
+
+
+class Park(NamedTuple):
+    """Wait inside a run for its children; answered with what the worker delivers."""
+
+    execution: "Execution"
+    wait: Callable[[], "Coroutine[Any, Any, ChildResult | Sequence[ChildResult]]"]
+
+
+Step: TypeAlias = Send | Sleep | Park
+Flow: TypeAlias = Generator[Step, Any, T]
+
+REQUEST_TIMEOUT_S = 60.0
+"""A server that says nothing for so long is taken for dead."""
+
+
+def exchange(call: Call[T], *, until: float | None = None) -> Flow[T]:
+    """Make a call, and make it again where that may help.
+
+    Args:
+        call: What to send; the same bytes and request key each time.
+        until: Epoch seconds after which no further attempt is made.
+
+    Raises:
+        ApiError: The server refused, or could not be reached.
+        SettingsError: There is no key.
+    """
+    where = settings.current()
+    request = requests.http_request(call, where)
+    attempt = 0
+    while True:
+        attempt += 1
+        reply: Answer | NoAnswer = yield Send(request, REQUEST_TIMEOUT_S)
+        if isinstance(reply, Answer) and 200 <= reply.status < 300:  # noqa: PLR2004 - what HTTP calls success
+            return requests.parsed(call, reply)
+        wait = requests.wait_before_retry(reply, attempt, call.policy, random.random())  # noqa: S311 - spreads load
+        if wait is None or (until is not None and reply.at + wait > until):
+            raise failure(reply, where)
+        yield Sleep(wait)
+
+
+def failure(reply: Answer | NoAnswer, where: settings.Settings) -> Exception:
+    """Return the error of a call that was given up, with what to do about it."""
+    if isinstance(reply, NoAnswer):
+        error: Exception = ConnectionFailed(
+            f"no answer from {where.api_url} ({reply.error}); start a server with `oncue dev`, or set "
+            f"{settings.API_URL} to the address of one that runs"
+        )
+        error.__cause__ = reply.error
+        return error
+    return requests.refusal(reply, where)
+
+
+def now() -> Flow[float]:
+    """Return the sender's clock, in epoch seconds."""
+    at: float = yield Sleep(0)
+    return at

@@ -1,0 +1,223 @@
+"""Option values: what a caller gave, checked, and as the wire has it.
+
+Every refusal names the option, what was given and what is accepted. Nothing is dropped: an option that the server does
+not honour is refused by the server.
+
+Life of a run, this module's part::
+
+    child.trigger(payload, delay="1h") -> option_values.read -> protocol.TriggerOptions -> TriggerRequest
+"""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from oncue.protocol import codec, durations, limits
+from oncue.protocol.triggers import DebounceOption, QueueOption
+from oncue.sdk import queue
+from oncue.sdk.options import MACHINES, OPTIONS, Debounce, unknown
+
+T = TypeVar("T")
+
+_LONGEST_KEY: Final = 2_048
+"""Characters of an idempotency key. Source: wire contract §2.1."""
+_LONGEST_DEBOUNCE_KEY: Final = 512
+
+
+def read(options: Mapping[str, object]) -> dict[str, Any]:
+    """Check options and write them as fields of ``protocol.triggers.TriggerOptions``.
+
+    Args:
+        options: By the names of ``options.TriggerOptions``; None is as good as absent.
+
+    Raises:
+        TypeError: There is no such option; names those that come close.
+        ValueError: A value makes no sense; names the option, what was given and what is accepted.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in options.items():
+        reader = _READERS.get(name)
+        if reader is None:
+            raise unknown(name, OPTIONS)
+        if value is not None:
+            fields["lock_to_version" if name == "version" else name] = reader(value)
+    return fields
+
+
+def read_machine(value: object) -> str:
+    """Check the name of a machine preset."""
+    if value not in MACHINES or not isinstance(value, str):
+        raise _refused("machine", value, f"one of {', '.join(MACHINES)}")
+    return value
+
+
+def _refused(option: str, value: object, accepted: str) -> ValueError:
+    return ValueError(f"{option}={_quoted(value)} is not accepted; expected {accepted}")
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - enough to recognise it by
+
+
+def _delay(value: object) -> str:
+    match value:
+        case datetime.datetime() if value.tzinfo is not None:
+            return value.isoformat()
+        case datetime.timedelta() if value >= datetime.timedelta():
+            return durations.show(value)
+        case str() if durations.parse(value) is not None or _is_date(value):
+            return value
+        case datetime.datetime():
+            raise _refused("delay", value, "an aware datetime, for instance datetime.now(UTC) + timedelta(hours=1)")
+        case _:
+            raise _refused(
+                "delay", value, 'a duration such as "1h" or "2h30m", a timedelta, an aware datetime or an ISO date'
+            )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _ttl(value: object) -> str | int:
+    length = durations.read(value, "ttl")
+    if isinstance(value, str):
+        return value
+    return -(-length // datetime.timedelta(seconds=1))
+
+
+def _seconds(value: object) -> float:
+    seconds = durations.read(value, "max_duration").total_seconds()
+    if seconds == 0:
+        raise _refused("max_duration", value, f"more than nothing: {durations.ACCEPTED}")
+    return seconds
+
+
+def _idempotency_key(value: object) -> str:
+    parts = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    key = "-".join(part for part in parts if isinstance(part, str))
+    if not parts or not all(isinstance(part, str) for part in parts) or not 0 < len(key) <= _LONGEST_KEY:
+        raise _refused("idempotency_key", value, f"a string or a sequence of strings, 1 to {_LONGEST_KEY:,} characters")
+    return key
+
+
+def _idempotency_key_ttl(value: object) -> str:
+    # The wire takes one number and one unit here (wire contract §1.9), so "1h30m" is sent as "90m".
+    seconds = -(-durations.read(value, "idempotency_key_ttl") // datetime.timedelta(seconds=1))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _debounce(value: object) -> DebounceOption:
+    accepted = "Debounce(key, delay, mode='leading' | 'trailing', max_delay=None) or the same as a dict"
+    match value:
+        case Debounce():
+            given = value
+        case Mapping() if {"key", "delay"} <= set(value) <= {"key", "delay", "mode", "max_delay"}:
+            given = Debounce(**value)
+        case _:
+            raise _refused("debounce", value, accepted)
+    if not _is_text(given.key, _LONGEST_DEBOUNCE_KEY):
+        raise _refused("debounce key", given.key, f"1 to {_LONGEST_DEBOUNCE_KEY} characters")
+    if given.mode not in (None, "leading", "trailing"):
+        raise _refused("debounce mode", given.mode, "'leading' or 'trailing'")
+    delay = durations.read(given.delay, "debounce delay")
+    longest = None if given.max_delay is None else durations.read(given.max_delay, "debounce max_delay")
+    if longest is not None and longest <= delay:
+        raise _refused("debounce max_delay", given.max_delay, f"longer than its delay, {durations.show(delay)}")
+    return DebounceOption(
+        given.key,
+        durations.show(delay),
+        mode=given.mode,
+        max_delay=None if longest is None else durations.show(longest),
+    )
+
+
+def _queue(value: object) -> QueueOption:
+    found = queue.read(value)
+    return QueueOption(found.name, concurrency_limit=found.concurrency_limit)
+
+
+def _concurrency_key(value: object) -> str | int:
+    match value:
+        case bool():
+            pass
+        case int():
+            return value
+        case str() if 0 < len(value.encode("utf-8", "replace")) <= limits.MAX_CONCURRENCY_KEY_BYTES:
+            return value
+    raise _refused("concurrency_key", value, f"an int or a string of 1 to {limits.MAX_CONCURRENCY_KEY_BYTES} bytes")
+
+
+def _max_attempts(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limits.MAX_ATTEMPTS:
+        raise _refused("max_attempts", value, f"a whole number from 1 to {limits.MAX_ATTEMPTS}")
+    return value
+
+
+def _priority(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limits.MAX_PRIORITY:
+        raise _refused("priority", value, f"seconds of head start, 0 to {limits.MAX_PRIORITY:,}")
+    return value
+
+
+def _tags(value: object) -> list[str]:
+    tags = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    good = [tag for tag in tags if isinstance(tag, str) and 0 < len(tag) <= limits.MAX_TAG_LENGTH]
+    if (not tags and value != []) or len(good) != len(tags) or len(tags) > limits.MAX_TAGS:
+        accepted = f"a string or at most {limits.MAX_TAGS} of them, each of 1 to {limits.MAX_TAG_LENGTH} characters"
+        raise _refused("tags", value, accepted)
+    return good
+
+
+def _metadata(value: object) -> msgspec.Raw:
+    if not isinstance(value, Mapping):
+        raise _refused("metadata", value, "a dict that can be written as JSON")
+    try:
+        document = codec.encode(dict(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata={_quoted(value)} cannot be written as JSON: {error}") from None
+    if len(document) > limits.MAX_METADATA_BYTES:
+        raise ValueError(f"metadata is {len(document):,} bytes as JSON; expected at most {limits.MAX_METADATA_BYTES:,}")
+    return msgspec.Raw(document)
+
+
+def _is_text(value: object, longest: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest
+
+
+def _text(option: str, accepted: str) -> Callable[[object], str]:
+    def reader(value: object) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise _refused(option, value, accepted)
+        return value
+
+    return reader
+
+
+_READERS: Final[dict[str, Callable[[object], Any]]] = {
+    "delay": _delay,
+    "ttl": _ttl,
+    "idempotency_key": _idempotency_key,
+    "idempotency_key_ttl": _idempotency_key_ttl,
+    "debounce": _debounce,
+    "queue": _queue,
+    "concurrency_key": _concurrency_key,
+    "max_attempts": _max_attempts,
+    "max_duration": _seconds,
+    "machine": read_machine,
+    "region": _text("region", 'the name of a region, for instance "eu-central-1"'),
+    "priority": _priority,
+    "tags": _tags,
+    "metadata": _metadata,
+    "version": _text("version", "the version of a worker"),
+}

@@ -1,0 +1,72 @@
+"""Queue: the line that runs wait in, as code names it.
+
+A name and, if wanted, how many runs of it execute at once. What an operator sets for a queue wins over the code's
+limit and is kept by the server.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oncue.protocol import limits
+
+ACCEPTED = "a name, queue(name, concurrency_limit=...) or {'name': ..., 'concurrency_limit': ...}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as code declares it."""
+
+    name: str
+    concurrency_limit: int | None = None
+    """Runs that execute at once, 0 or more; None for no limit. With a concurrency key: for each value of the key."""
+
+
+def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
+    """Name a queue, and say how many of its runs execute at once.
+
+    Args:
+        name: 1 to 128 characters. Tasks that name the same queue share it.
+        concurrency_limit: 0 or more; 0 holds every run back. None for no limit.
+
+    Raises:
+        ValueError: An argument makes no sense.
+
+    Example::
+
+        emails = queue("emails", concurrency_limit=10)
+    """
+    if not _is_name(name):
+        raise ValueError(
+            f"queue name {name!r} is not accepted; expected 1 to {limits.MAX_QUEUE_NAME_LENGTH} characters"
+        )
+    match concurrency_limit:
+        case None:
+            pass
+        case bool():
+            raise ValueError(f"concurrency_limit={concurrency_limit!r} is not a number; expected 0 or more, or None")
+        case int() if concurrency_limit >= 0:
+            pass
+        case _:
+            raise ValueError(f"concurrency_limit={concurrency_limit!r} is not accepted; expected 0 or more, or None")
+    return Queue(name, concurrency_limit)
+
+
+def read(value: object) -> Queue:
+    """Read what a user gave for the option ``queue``.
+
+    Raises:
+        ValueError: It is not a queue; says what was given and what is accepted.
+    """
+    match value:
+        case Queue():
+            return value
+        case str():
+            return queue(value)
+        case Mapping() if "name" in value and set(value) <= {"name", "concurrency_limit"}:
+            return queue(value["name"], concurrency_limit=value.get("concurrency_limit"))
+        case _:
+            raise ValueError(f"queue={value!r} is not a queue; expected {ACCEPTED}")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= limits.MAX_QUEUE_NAME_LENGTH

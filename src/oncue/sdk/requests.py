@@ -1,0 +1,275 @@
+"""Requests: arguments to HTTP calls, answers to values or errors, without any I/O.
+
+Which endpoint each function uses, the headers and when a call is sent again are the wire contract's (§1.2, §1.3, §2).
+
+Life of a run, this module's part::
+
+    sdk/triggering -> Call -> sdk/flows.exchange -> HttpRequest -> transport
+"""
+
+import datetime
+import functools
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from oncue.protocol import triggers
+from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
+from oncue.sdk import settings
+
+T = TypeVar("T")
+
+API_VERSION: Final = "2025-07-16"
+"""Selects the status vocabulary of wire contract §4.1."""
+
+
+class Policy(NamedTuple):
+    """When a call is sent again, and after how long. Source: wire contract §1.3."""
+
+    attempts: int = 5
+    first_s: float = 1.0
+    factor: float = 1.6
+    longest_s: float = 30.0
+    jitter: bool = False
+    heeds_retry_after: bool = False
+
+    def backoff_s(self, attempt: int, draw: float) -> float:
+        """Return how many seconds to wait after an attempt; ``draw``, 0 to 1, stretches it where there is jitter."""
+        stretch = 1.0 + draw if self.jitter else 1.0
+        return min(self.longest_s, stretch * self.first_s * self.factor ** (attempt - 1))
+
+
+JSON_CALLS: Final = Policy()
+ITEM_STREAMS: Final = Policy(factor=2.0, jitter=True, heeds_retry_after=True)
+
+
+_PASSING: Final = frozenset({408, 409, 429})
+"""Statuses that pass, besides the server's own failures."""
+
+
+class Answer(NamedTuple):
+    """What the server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up in lower case."""
+    body: bytes
+    at: float
+    """When it came, by this machine's clock, in epoch seconds."""
+
+
+class NoAnswer(NamedTuple):
+    """The server could not be reached, or fell silent."""
+
+    error: Exception
+    at: float
+
+
+class Call(NamedTuple, Generic[T]):
+    """One call of the API."""
+
+    method: str
+    path: str
+    parse: Callable[[Answer], T]
+    body: bytes | None = None
+    query: Sequence[tuple[str, str]] = ()
+    policy: Policy = JSON_CALLS
+    content_type: str = "application/json"
+    keyed: bool = True
+    """Whether the server may answer a repetition from memory."""
+
+
+class HttpRequest(NamedTuple):
+    """A call as it goes over the wire; the same for all its attempts."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None
+
+
+class TriggerAnswer(NamedTuple):
+    """What a trigger made, and a token that may read it."""
+
+    response: triggers.TriggerResponse
+    public_access_token: str | None
+
+
+class CreateBatchAnswer(NamedTuple):
+    """A batch that may be filled, and a token that may read it."""
+
+    response: triggers.CreateBatchResponse
+    public_access_token: str | None
+
+
+def trigger(task: str, request: triggers.TriggerRequest) -> Call[TriggerAnswer]:
+    """Trigger one run (wire contract §2.1)."""
+    read = _reading(triggers.TriggerResponse)
+
+    def parse(answer: Answer) -> TriggerAnswer:
+        return TriggerAnswer(read(answer), answer.headers.get("x-trigger-jwt"))
+
+    return Call("POST", f"/api/v1/tasks/{quote(task, safe='')}/trigger", parse, _encode(request))
+
+
+def create_batch(request: triggers.CreateBatchRequest) -> Call[CreateBatchAnswer]:
+    """Open a batch (wire contract §2.2)."""
+    read = _reading(triggers.CreateBatchResponse)
+
+    def parse(answer: Answer) -> CreateBatchAnswer:
+        return CreateBatchAnswer(read(answer), answer.headers.get("x-trigger-jwt"))
+
+    return Call("POST", "/api/v3/batches", parse, _encode(request))
+
+
+def fill_batch(batch_id: str, lines: bytes) -> Call[triggers.FillBatchResponse]:
+    """Send a batch its items, one JSON object on each line (wire contract §2.3)."""
+    return Call(
+        "POST",
+        f"/api/v3/batches/{quote(batch_id, safe='')}/items",
+        _reading(triggers.FillBatchResponse),
+        lines,
+        policy=ITEM_STREAMS,
+        content_type="application/x-ndjson",
+        keyed=False,
+    )
+
+
+def get(path: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Call[T]:
+    """Read a resource as a Struct."""
+    return Call("GET", path, _reading(type_), query=query)
+
+
+def cancel_run(run_id: str) -> Call[None]:
+    """Cancel a run; one that has ended stays as it is (wire contract §2.7)."""
+    return Call("POST", f"/api/v2/runs/{quote(run_id, safe='')}/cancel", lambda _: None)
+
+
+def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:
+    """Write a call as an HTTP request, with a key of its own that its repetitions share."""
+    headers = {
+        "Authorization": f"Bearer {where.secret_key}",
+        "Content-Type": call.content_type,
+        "trigger-version": version(),
+        "x-trigger-api-version": API_VERSION,
+        "x-trigger-source": "sdk",
+    }
+    if call.keyed:
+        headers["x-trigger-request-idempotency-key"] = str(uuid.uuid4())
+    query = f"?{urlencode(call.query)}" if call.query else ""
+    return HttpRequest(call.method, f"{where.api_url}{call.path}{query}", headers, call.body)
+
+
+def parsed(call: Call[T], answer: Answer) -> T:
+    """Read a good answer.
+
+    Raises:
+        ApiError: The body is not what the contract promises, for instance because a proxy answered.
+    """
+    try:
+        return call.parse(answer)
+    except msgspec.MsgspecError as error:
+        start = answer.body[:80].decode(errors="replace")
+        message = f"the answer to {call.method} {call.path} cannot be read ({error}); it begins {start!r}"
+        raise ApiError(f"{message}; expected an oncue server at {settings.API_URL}", status=answer.status) from error
+
+
+def wait_before_retry(reply: Answer | NoAnswer, attempt: int, policy: Policy, draw: float) -> float | None:
+    """Return how many seconds to wait before a call is sent again, or None where it is not.
+
+    Args:
+        reply: What became of the attempt.
+        attempt: Its number, from 1.
+        policy: Of the call.
+        draw: Random, 0 to 1; stretches the wait where the policy or a rate limit asks for it.
+    """
+    if attempt >= policy.attempts or (isinstance(reply, Answer) and not _may_help(reply)):
+        return None
+    if isinstance(reply, Answer) and reply.status == 429:  # noqa: PLR2004 - Too Many Requests
+        limited = _rate_limit_wait(reply, policy, draw)
+        if limited is not None:
+            return limited
+    return policy.backoff_s(attempt, draw)
+
+
+def refusal(answer: Answer, where: settings.Settings) -> ApiError:
+    """Return the error that the server raised, as its class."""
+    message, code = _error_of(answer)
+    error = from_response(answer.status, code, message, reset_at=_reset_at(answer))
+    if isinstance(error, Unauthorized):
+        return Unauthorized(
+            f"{message}: {where.api_url} does not accept the key in {settings.SECRET_KEY}; make one with "
+            "`oncue keys create`, and check that it belongs to this server",
+            status=answer.status,
+        )
+    return error
+
+
+def retry_after_ms(error: Exception, at: float) -> int | None:
+    """Return how many milliseconds from ``at`` a rate limit ends, where that was the reason."""
+    if not isinstance(error, RateLimited) or error.reset_at is None:
+        return None
+    return max(0, round((error.reset_at.timestamp() - at) * 1000))
+
+
+@functools.cache
+def version() -> str:
+    """Return the version of the installed package."""
+    import importlib.metadata
+
+    return importlib.metadata.version("oncue")
+
+
+def _may_help(answer: Answer) -> bool:
+    """Return whether the same request may fare better later: the server says so, or its status does."""
+    match answer.headers.get("x-should-retry"):
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            return answer.status in _PASSING or answer.status >= 500  # noqa: PLR2004 - the class, as HTTP has it
+
+
+def _rate_limit_wait(answer: Answer, policy: Policy, draw: float) -> float | None:
+    reset_at = _reset_at(answer)
+    if reset_at is not None and reset_at.timestamp() > answer.at:
+        return reset_at.timestamp() - answer.at + draw
+    seconds = answer.headers.get("retry-after", "")
+    if policy.heeds_retry_after and seconds.isdecimal():
+        return float(seconds)
+    return None
+
+
+def _reset_at(answer: Answer) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.fromtimestamp(int(answer.headers["x-ratelimit-reset"]) / 1000, datetime.UTC)
+    except (KeyError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _error_of(answer: Answer) -> tuple[str, str | None]:
+    """Return the message and code of an error body, in each form that wire contract §1.4 knows."""
+    try:
+        body = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, RecursionError):
+        body = None
+    match body:
+        case {"error": {"message": str(message), **inner}}:
+            code = inner.get("code")
+        case {"error": str(message)}:
+            code = body.get("code")
+        case _:
+            text = answer.body[:200].decode(errors="replace").strip()
+            message, code = f"{answer.status} {text}".strip(), None
+    return message, code if isinstance(code, str) else None
+
+
+def _reading(type_: type[T]) -> Callable[[Answer], T]:
+    return lambda answer: msgspec.json.decode(answer.body, type=type_)
+
+
+_encode: Final = msgspec.json.Encoder().encode

@@ -1,0 +1,51 @@
+"""Run: a run as the SDK shows it, with payload, output and metadata as Python values.
+
+The fields are the wire contract's (§4.2) in snake_case; what stands for what is decided by the server.
+"""
+
+from typing import Any
+
+import msgspec
+
+from oncue.protocol.failures import ShownError
+from oncue.protocol.runs import Environment, Pagination, RunSummary
+
+
+class RelatedRun(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run, without what it was given and what it made."""
+
+    metadata: Any = None
+
+
+class RelatedRuns(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """Where a run stands in its family."""
+
+    root: RelatedRun | None = None
+    parent: RelatedRun | None = None
+    children: list[RelatedRun] | None = None
+
+
+class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run as ``runs.retrieve`` shows it."""
+
+    payload: Any = None
+    output: Any = None
+    """What the task returned, once ``is_success``."""
+    error: ShownError | None = None
+    related_runs: RelatedRuns = RelatedRuns()
+    attempt_count: int = 0
+    priority: int = 0
+    """Seconds of head start."""
+
+
+class ListedRun(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run as ``runs.list`` yields it."""
+
+    env: Environment
+
+
+class RunPage(msgspec.Struct, frozen=True, rename="camel"):
+    """One page of runs, newest first."""
+
+    data: list[ListedRun]
+    pagination: Pagination

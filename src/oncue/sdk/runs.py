@@ -1,0 +1,224 @@
+"""Runs: ask about runs, list them, cancel them.
+
+Each function takes a run's id or its handle. The shapes are in ``run.py``, the waiting in ``polling.py``.
+"""
+
+import datetime
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, get_args
+
+from oncue.protocol import durations
+from oncue.protocol.durations import Duration
+from oncue.protocol.status import ApiStatus
+from oncue.sdk import flows, polling, requests, transport
+from oncue.sdk.flows import Flow
+from oncue.sdk.handles import BatchHandle, RunHandle
+from oncue.sdk.options import Machine, unknown
+from oncue.sdk.run import ListedRun, Run, RunPage
+
+RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
+"""A run, by its id or by anything that has it."""
+
+PAGE: Final = 100
+"""Runs that are asked for at once."""
+
+
+class RunFilters(TypedDict, total=False):
+    """What a listed run must match; each takes one value or several, of which one must match."""
+
+    status: ApiStatus | Sequence[ApiStatus] | None
+    task: str | Sequence[str] | None
+    tag: str | Sequence[str] | None
+    queue: str | Sequence[str] | None
+    """A task's own queue is ``task/<id>``."""
+    batch: str | BatchHandle[Any] | None
+    version: str | Sequence[str] | None
+    region: str | Sequence[str] | None
+    machine: Machine | Sequence[Machine] | None
+    created_after: datetime.datetime | None
+    """Aware."""
+    created_before: datetime.datetime | None
+    """Aware."""
+    period: Duration | None
+    """Created within this time up to now."""
+    limit: int | None
+    """At most so many runs in all."""
+
+
+class _Query(NamedTuple):
+    filters: Sequence[tuple[str, str]]
+    limit: int | None
+
+    def page(self, after: str | None, seen: int) -> requests.Call[RunPage]:
+        size = PAGE if self.limit is None else min(PAGE, self.limit - seen)
+        cursor = [] if after is None else [("page[after]", after)]
+        return requests.get("/api/v1/runs", RunPage, [("page[size]", str(size)), *cursor, *self.filters])
+
+
+def retrieve(run: RunRef) -> Coroutine[Any, Any, Run]:
+    """Ask where a run stands.
+
+    Raises:
+        NotFound: There is no such run in this environment.
+
+    Example::
+
+        run = await runs.retrieve("run_06f4...")
+    """
+    return transport.start(_retrieve(run), "runs.retrieve")
+
+
+def poll(run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Coroutine[Any, Any, Run]:
+    """Ask again and again until a run has ended.
+
+    Args:
+        run: Its id or handle.
+        interval: Between two questions.
+        timeout: How long at most; None asks without end.
+
+    Raises:
+        TimeoutError: The run has not ended in time; it goes on.
+
+    Example::
+
+        run = await runs.poll(handle, interval="5s")
+    """
+    return transport.start(polling.poll(_id(run), interval, timeout), "runs.poll")
+
+
+def list_runs(**filters: Unpack[RunFilters]) -> AsyncIterator[ListedRun]:
+    """List runs, newest first, page after page as they are asked for.
+
+    Args:
+        filters: See ``RunFilters``; all must match.
+
+    Raises:
+        TypeError: There is no such filter.
+        ValueError: A filter's value makes no sense.
+
+    Example::
+
+        async for run in runs.list(status="FAILED", period="1d"):
+            print(run.id)
+    """
+    query = _query(filters)
+
+    async def pages() -> AsyncIterator[ListedRun]:
+        after, seen = None, 0
+        while query.limit is None or seen < query.limit:
+            page = await transport.start(flows.exchange(query.page(after, seen)), "runs.list")
+            for run in page.data:
+                yield run
+            seen, after = seen + len(page.data), page.pagination.next
+            if after is None:
+                return
+
+    return pages()
+
+
+def cancel(run: RunRef) -> Coroutine[Any, Any, None]:
+    """Cancel a run; one that has ended stays as it is.
+
+    Raises:
+        NotFound: There is no such run in this environment.
+
+    Example::
+
+        await runs.cancel(handle)
+    """
+    return transport.start(flows.exchange(requests.cancel_run(_id(run))), "runs.cancel")
+
+
+class BlockingRuns:
+    """``runs.sync``: the same functions, blocking the thread."""
+
+    def retrieve(self, run: RunRef) -> Run:
+        """Ask where a run stands: ``runs.sync.retrieve("run_06f4...")``."""
+        return transport.run(_retrieve(run))
+
+    def poll(self, run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Run:
+        """Ask until a run has ended: ``runs.sync.poll(handle, timeout="1m")``."""
+        return transport.run(polling.poll(_id(run), interval, timeout))
+
+    def list(self, **filters: Unpack[RunFilters]) -> Iterator[ListedRun]:
+        """List runs, newest first: ``for run in runs.sync.list(tag="nightly"): ...``."""
+        query = _query(filters)
+
+        def pages() -> Iterator[ListedRun]:
+            after, seen = None, 0
+            while query.limit is None or seen < query.limit:
+                page = transport.run(flows.exchange(query.page(after, seen)))
+                yield from page.data
+                seen, after = seen + len(page.data), page.pagination.next
+                if after is None:
+                    return
+
+        return pages()
+
+    def cancel(self, run: RunRef) -> None:
+        """Cancel a run: ``runs.sync.cancel(handle)``."""
+        transport.run(flows.exchange(requests.cancel_run(_id(run))))
+
+
+def _retrieve(run: RunRef) -> Flow[Run]:
+    return flows.exchange(polling.retrieve(_id(run), Run))
+
+
+def _id(run: object) -> str:
+    run_id = getattr(run, "id", run)
+    if not isinstance(run_id, str) or not run_id:
+        raise TypeError(f"{run!r} is not a run; expected a run's id or its handle")
+    return run_id
+
+
+def _query(filters: RunFilters) -> _Query:
+    query: dict[str, str] = {}
+    limit: int | None = None
+    for name, value in filters.items():
+        if name not in RunFilters.__annotations__:
+            raise unknown(name, tuple(RunFilters.__annotations__), "filter")
+        match name, value:
+            case _, None:
+                continue
+            case "limit", int() if value > 0 and not isinstance(value, bool):
+                limit = value
+            case "limit", _:
+                raise ValueError(f"limit={value!r} is not accepted; expected a whole number from 1, or None for all")
+            case "period", _:
+                query["filter[createdAt][period]"] = durations.show(durations.read(value, "period"))
+            case (("created_after" | "created_before"), _):
+                query[_NAMES[name]] = _moment(name, value)
+            case _:
+                query[_NAMES.get(name, f"filter[{name}]")] = _values(name, value)
+    return _Query(tuple(query.items()), limit)
+
+
+_NAMES: Final = {
+    "task": "filter[taskIdentifier]",
+    "created_after": "filter[createdAt][from]",
+    "created_before": "filter[createdAt][to]",
+}
+
+
+def _moment(name: str, value: object) -> str:
+    if not isinstance(value, datetime.datetime) or value.tzinfo is None:
+        raise ValueError(f"{name}={value!r} is not accepted; expected an aware datetime")
+    return str(round(value.timestamp() * 1000))
+
+
+def _values(name: str, value: object) -> str:
+    given = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    texts: Sequence[Any] = [getattr(each, "id", each) for each in given]
+    if not texts:
+        raise ValueError(f"{name}={value!r} is empty; expected one value or several, or None for all")
+    for text in texts:
+        # Several values travel joined by commas, so a comma inside one would be read as two.
+        if not isinstance(text, str) or not text or "," in text:
+            raise ValueError(f"{name}={value!r} is not accepted; expected one text or several, without commas")
+        if name == "status" and text not in get_args(ApiStatus):
+            raise ValueError(f"status={text!r} is not a status; expected one of {', '.join(get_args(ApiStatus))}")
+    return ",".join(texts)
+
+
+list = list_runs  # noqa: A001 - the public name, runs.list
+sync: Final = BlockingRuns()

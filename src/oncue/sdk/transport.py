@@ -1,0 +1,109 @@
+"""Transport: the two senders, which carry out the steps of a flow.
+
+``start`` drives a flow on the running event loop, ``run`` on the calling thread. They differ in nothing but how they
+send, sleep and wait; what is sent, and when again, is decided in ``flows.py``.
+
+Life of a run, this module's part::
+
+    flow -> start | run -> connections -> server -> Answer -> flow
+"""
+
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from oncue.sdk import connections
+from oncue.sdk.flows import Flow, Park, Send, Sleep, Step
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where the senders get their time from; tests set one of their own."""
+
+    def now(self) -> float:
+        """Return epoch seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Block the thread."""
+
+    async def pause(self, seconds: float) -> None:
+        """Suspend the coroutine."""
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        """Return epoch seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Block the thread."""
+        time.sleep(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Suspend the coroutine."""
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+clock: Clock = SystemClock()
+
+
+def start(flow: Flow[T], name: str) -> Coroutine[Any, Any, T]:
+    """Return a coroutine that carries a flow out on the running event loop.
+
+    Args:
+        flow: Not begun yet.
+        name: Of the function that the user called, for the warning about one that is never awaited.
+    """
+    coroutine: Any = _drive(flow)
+    coroutine.__name__ = name.rpartition(".")[2]
+    coroutine.__qualname__ = name
+    named: Coroutine[Any, Any, T] = coroutine
+    return named
+
+
+def run(flow: Flow[T]) -> T:
+    """Carry a flow out on this thread, and return its value."""
+    reply: Any = None
+    while True:
+        try:
+            step = flow.send(reply)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        reply = _carry_out(step)
+
+
+async def _drive(flow: Flow[T]) -> T:
+    reply: Any = None
+    while True:
+        try:
+            step = flow.send(reply)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        match step:
+            case Send(request, timeout_s):
+                reply = await connections.send(request, timeout_s, clock.now)
+            case Sleep(seconds):
+                if seconds > 0:
+                    await clock.pause(seconds)
+                reply = clock.now()
+            case Park(_, wait):
+                reply = await wait()
+
+
+def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered with
+    match step:
+        case Send(request, timeout_s):
+            return connections.send_blocking(request, timeout_s, clock.now)
+        case Sleep(seconds):
+            if seconds > 0:
+                clock.sleep(seconds)
+            return clock.now()
+        case Park(execution, wait):
+            return execution.block_on(wait())
