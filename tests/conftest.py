@@ -1,3 +1,3 @@
 """What every test can ask for; each kind of fixture has its file in ``tests/fixtures``."""
 
-pytest_plugins = ["tests.fixtures.loop", "tests.fixtures.server", "tests.fixtures.database"]
+pytest_plugins = ["tests.fixtures.loop", "tests.fixtures.server", "tests.fixtures.database", "tests.fixtures.embedded"]
