@@ -1,0 +1,66 @@
+"""Answers: Structs become JSON over HTTP, errors become ``{"error", "code"}`` with a status.
+
+Clients of the wire contract send a request again unless told not to; ``x-should-retry: false`` goes with every
+refusal that sending again cannot cure.
+
+Source: wire contract §1.3, §1.4.
+"""
+
+import uuid
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from starlette.types import Send
+
+from oncue import telemetry
+from oncue.api.calls import Answer
+from oncue.protocol.errors import ApiError, OncueError, Unavailable
+
+encode: Final = msgspec.json.Encoder().encode
+_JSON: Final = (b"content-type", b"application/json")
+_NO_RETRY: Final = (b"x-should-retry", b"false")
+_RETRY_AFTER: Final = (b"retry-after", b"1")
+_CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """What is wrong, in words and as a stable code."""
+
+    error: str
+    code: str
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send an answer."""
+    body = answer.body if isinstance(answer.body, bytes) else encode(answer.body)
+    headers = [_JSON, (b"content-length", b"%d" % len(body)), *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def refusal(status: int, message: str, code: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+    """Return the answer that says no."""
+    is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_client_error and status not in _CURED_BY_TIME:
+        headers = (*headers, _NO_RETRY)
+    return Answer(ErrorBody(message, code), status, headers)
+
+
+def from_error(error: Exception, *, method: str, path: str) -> Answer:
+    """Return the answer for an error, and log it if nobody foresaw it."""
+    match error:
+        case Unavailable():
+            return refusal(error.status, error.message, error.code, headers=(_RETRY_AFTER,))
+        case ApiError(status=status) if status:
+            return refusal(status, error.message, error.code)
+        case ApiError():
+            # The client is gone; nobody reads this.
+            return refusal(HTTPStatus.BAD_REQUEST, error.message, error.code)
+    request_id = uuid.uuid4().hex
+    told = str(error) if isinstance(error, OncueError) else ""
+    telemetry.event(
+        "request.failed", request_id=request_id, method=method, path=path, error=type(error).__name__, message=told
+    )
+    message = f"Internal server error; the server's log has it as request {request_id}"
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, "server_error")

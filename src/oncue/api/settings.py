@@ -1,0 +1,48 @@
+"""Settings: what a server can be told. Where the values come from is decided in ``cli/settings``."""
+
+import datetime
+
+import msgspec
+
+from oncue.protocol import limits
+
+_SECOND = datetime.timedelta(seconds=1)
+_ENVELOPE_BYTES = 1024 * 1024
+"""Room for options, metadata and field names around a payload."""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one server process works."""
+
+    database_url: str
+    host: str = "127.0.0.1"
+    port: int = 3030
+    """0 takes any free port."""
+    bootstrap_key: str | None = None
+    """A secret key that the dev environment accepts from the start."""
+    traffic_connections: int = 10
+    """Connections to PostgreSQL for triggers, outcomes, batches and reading."""
+    control_connections: int = 4
+    """Connections kept for claims, heartbeats and health, which a flood of triggers cannot take."""
+    lease: datetime.timedelta = 30 * _SECOND
+    """A worker that is silent for so long has lost its runs."""
+    heartbeat: datetime.timedelta = 5 * _SECOND
+    """How often workers are told to say that they are alive."""
+    claim_wait: datetime.timedelta = 20 * _SECOND
+    """The longest that a claim is held open; below the idle timeouts of common proxies."""
+    drain: datetime.timedelta = 10 * _SECOND
+    """How long requests in progress may take once the server is told to stop."""
+    trigger_group: int = 500
+    """The most triggers that share a transaction."""
+    trigger_flushes: int = 2
+    """How many such transactions are under way at once, for each environment."""
+    max_trigger_bytes: int = 2 * limits.MAX_PAYLOAD_BYTES + _ENVELOPE_BYTES
+    """Body of a trigger, and line of a batch: a payload sent as a string is longer by its escapes."""
+    max_outcomes_bytes: int = limits.MAX_OUTPUT_BYTES + _ENVELOPE_BYTES
+    """Body of a worker's report."""
+    max_body_bytes: int = _ENVELOPE_BYTES
+    """Any other body."""
+
+    def __repr__(self) -> str:
+        """Name the address only: the database's URL and the bootstrap key are secrets."""
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port})"
