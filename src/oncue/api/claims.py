@@ -1,0 +1,81 @@
+"""Claims: a worker asks for runs, and is held until there is one, a notice, or its time is up.
+
+A claim that is held watches its connection: a worker that is gone must be given nothing. What was claimed in the very
+moment it left is handed back.
+
+Life of a run, this module's part::
+
+    api/routes/work -> claims.claim -> dispatch.claim, notices.take -> ClaimResponse
+"""
+
+import asyncio
+import uuid
+
+from oncue.api.calls import Call
+from oncue.api.polls import Poll
+from oncue.engine import attempts, dispatch, notices
+from oncue.engine.events import Effects
+from oncue.protocol import ids, limits
+from oncue.protocol.errors import BadRequest, ConnectionFailed
+from oncue.protocol.work import Assignment, ClaimRequest, ClaimResponse, HandedBack
+from oncue.store.pool import Tx
+
+
+async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
+    """Answer a claim as soon as there is something, at the latest when its time is up.
+
+    Raises:
+        BadRequest: The number of places is out of range.
+        LeaseLost: The worker is not known.
+        ConnectionFailed: It went away.
+    """
+    if not 0 <= request.places <= limits.MAX_PLACES:
+        raise BadRequest(f"places: found {request.places}; expected 0 to {limits.MAX_PLACES:,}")
+    services, loop = call.services, asyncio.get_running_loop()
+    worker = ids.parse(ids.WORKER, request.worker_id)
+    wait = min(request.wait_ms / 1000, services.settings.claim_wait.total_seconds())
+    deadline = loop.time() + wait
+    acknowledged = request.acknowledged
+    leaving: asyncio.Task[None] | None = None
+    with services.polls.hold(
+        call.environment.id, worker, places=request.places, kind=services.kinds.of(worker)
+    ) as poll:
+        try:
+            while True:
+                answer = await _look(call, poll, worker, request.places, acknowledged)
+                acknowledged = []
+                if leaving is not None and leaving.done():
+                    await _hand_back(call, worker, answer.assignments)
+                    raise ConnectionFailed("the worker went away while its claim was held")
+                if answer.assignments or answer.notices or loop.time() >= deadline:
+                    return answer
+                if leaving is None:
+                    leaving = asyncio.create_task(call.disconnected())
+                    leaving.add_done_callback(lambda _: poll.end())
+                if not await poll.wait(deadline - loop.time()):
+                    return ClaimResponse()
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+
+
+async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]) -> ClaimResponse:
+    """Ask the database once."""
+
+    async def work(tx: Tx, _: Effects) -> ClaimResponse:
+        news = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
+        runs = await dispatch.claim(tx, call.environment, worker, places=places) if places else []
+        return ClaimResponse(runs, news)
+
+    poll.start_look()
+    answer = await call.services.write(work, pool=call.services.control)
+    poll.end_look(len(answer.assignments))
+    return answer
+
+
+async def _hand_back(call: Call, worker: uuid.UUID, assignments: list[Assignment]) -> None:
+    outcomes = [HandedBack(run.run_id, run.epoch) for run in assignments]
+    if outcomes:
+        await call.services.write(
+            lambda tx, effects: attempts.report(tx, call.environment, worker, outcomes, effects=effects)
+        )

@@ -1,0 +1,137 @@
+"""Services: what the handlers of one server share, opened and closed together.
+
+Two pools: traffic (triggers, outcomes, batches, reading) and control (claims, heartbeats, keys, upkeep, health), so
+that a flood of the first cannot starve the second. ``write`` is how a handler makes its engine call: one transaction,
+whose effects are applied after COMMIT.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeAlias, TypeVar
+
+from oncue.api.auth import Keys
+from oncue.api.coalescing import Coalescer
+from oncue.api.kinds import Kinds
+from oncue.api.polls import Polls
+from oncue.api.settings import ServerSettings
+from oncue.api.upkeep import Upkeep
+from oncue.api.wakeups import CHANNEL, Wakeups
+from oncue.engine import environments, triggering
+from oncue.engine.events import Effects
+from oncue.engine.requests import NewRun
+from oncue.engine.rows import Environment
+from oncue.engine.triggering import Triggered
+from oncue.protocol.errors import ApiError
+from oncue.store.listen import Listener, notify
+from oncue.store.migrate import migrate
+from oncue.store.pool import Pool, Tx, connect, in_transaction, open_pool, transaction
+
+T = TypeVar("T")
+Triggers: TypeAlias = Coalescer[Environment, NewRun, Triggered]
+
+
+class Services:
+    """A running server, as its handlers see it.
+
+    Attributes:
+        settings: What it was told.
+        traffic: Connections for what callers send.
+        control: Connections that are kept for workers and health.
+        keys: Who may call.
+        triggers: Where single triggers meet.
+        polls: Claims held open.
+        kinds: Which workers stand for each other.
+        upkeep: What happens although nobody calls.
+        wakeups: Tells what has been committed to who must hear of it.
+    """
+
+    def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
+        self.settings, self.traffic, self.control = settings, traffic, control
+        self.keys = Keys(self._find_key)
+        self.triggers: Triggers = Coalescer(
+            self._trigger, largest=settings.trigger_group, at_once=settings.trigger_flushes
+        )
+        self.polls = Polls()
+        self.kinds = Kinds()
+        self.upkeep = Upkeep(control, apply=self.apply)
+        self.wakeups = Wakeups(
+            self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
+        )
+
+    async def read(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Make an engine call that changes nothing."""
+        async with transaction(self.traffic) as tx:
+            return await work(tx)
+
+    async def write(self, work: Callable[[Tx, Effects], Awaitable[T]], *, pool: Pool | None = None) -> T:
+        """Make an engine call in a transaction, and apply its effects once that is committed.
+
+        Args:
+            work: The call; made again from its start if PostgreSQL broke a deadlock at its cost.
+            pool: ``traffic`` unless said otherwise.
+        """
+
+        async def attempt(tx: Tx) -> tuple[T, Effects]:
+            effects = Effects()
+            return await work(tx, effects), effects
+
+        result, effects = await in_transaction(pool or self.traffic, attempt)
+        self.apply(effects)
+        return result
+
+    def apply(self, effects: Effects) -> None:
+        """Tell everybody what a committed transaction changed."""
+        self.wakeups.apply(effects)
+
+    def drain(self) -> None:
+        """Answer held claims at once, and hold no more: the server is about to stop."""
+        self.polls.close()
+
+    async def _find_key(self, digest: bytes) -> Environment | None:
+        async with transaction(self.control) as tx:
+            return await environments.authenticate(tx, digest)
+
+    async def _trigger(self, environment: Environment, runs: Sequence[NewRun]) -> Sequence[Triggered | ApiError]:
+        return await self.write(lambda tx, effects: triggering.trigger_many(tx, environment, runs, effects=effects))
+
+    async def _notify(self, payload: str) -> None:
+        async with transaction(self.control) as tx:
+            await notify(tx, CHANNEL, payload)
+
+
+@asynccontextmanager
+async def running(settings: ServerSettings) -> AsyncIterator[Services]:
+    """Bring the database up to date, open what a server needs, and close it in the end.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer.
+        MigrationError: The schema could not be brought up to date.
+        BadRequest: The bootstrap key has the wrong shape.
+    """
+    await _prepare(settings)
+    async with AsyncExitStack() as stack:
+        control = await open_pool(settings.database_url, min_size=1, max_size=settings.control_connections)
+        stack.push_async_callback(control.close)
+        traffic = await open_pool(settings.database_url, min_size=1, max_size=settings.traffic_connections)
+        stack.push_async_callback(traffic.close)
+        services = Services(settings, traffic, control)
+        listener = Listener(settings.database_url, {CHANNEL: services.wakeups.hear}, on_reconnect=services.wakeups.miss)
+        stack.push_async_callback(services.wakeups.close)
+        await stack.enter_async_context(listener)
+        services.upkeep.start()
+        stack.push_async_callback(services.upkeep.stop)
+        stack.push_async_callback(services.triggers.close)
+        stack.callback(services.drain)
+        yield services
+
+
+async def _prepare(settings: ServerSettings) -> None:
+    connection = await connect(settings.database_url)
+    try:
+        await migrate(connection)
+        async with connection.transaction(isolation="read_committed"):
+            await environments.ensure_default_project(connection)
+            if settings.bootstrap_key is not None:
+                await environments.create_key(connection, "dev", name="bootstrap", secret=settings.bootstrap_key)
+    finally:
+        await connection.close()
