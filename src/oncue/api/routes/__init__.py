@@ -1,0 +1,15 @@
+"""Routes: what the server answers to, one module for each part of the API, and the table of all of them."""
+
+from typing import Any, Final
+
+from oncue.api.routes import batches, health, openapi, runs, tasks, work
+from oncue.api.routing import Route
+
+_DESCRIBED: Final[tuple[Route[Any], ...]] = (
+    *tasks.ROUTES,
+    *batches.ROUTES,
+    *runs.ROUTES,
+    *work.ROUTES,
+    *health.ROUTES,
+)
+TABLE: Final[tuple[Route[Any], ...]] = (*_DESCRIBED, openapi.route(_DESCRIBED))

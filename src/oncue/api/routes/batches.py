@@ -1,0 +1,163 @@
+"""Batches: create one, stream its items, look at it.
+
+Items are decoded as their lines arrive and handed to the engine in groups, one group under way while the next is read:
+memory stays flat however long the stream is.
+
+Source: wire contract §2.2, §2.3.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from oncue.api import bodies
+from oncue.api.calls import Answer, Call
+from oncue.api.routing import Route
+from oncue.engine import batches
+from oncue.engine.batches import Filled
+from oncue.protocol import ids, limits
+from oncue.protocol.errors import BadRequest, UnprocessableRequest
+from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest, CreateBatchResponse, FillBatchResponse
+
+_GROUP: Final = 500
+_GROUP_BYTES: Final = 8 * 1024 * 1024
+_NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson"})
+_item: Final = msgspec.json.Decoder(BatchItem)
+
+
+class _Position(msgspec.Struct, frozen=True):
+    """What can still be said of an item that does not fit."""
+
+    index: int | None = None
+
+
+_position: Final = msgspec.json.Decoder(_Position)
+
+
+async def create(call: Call, request: CreateBatchRequest) -> Answer:
+    """Make an empty batch."""
+    key = call.request_key
+    made = await call.services.write(
+        lambda tx, effects: batches.create(tx, call.environment, request, request_key=key, effects=effects)
+    )
+    return Answer(made, HTTPStatus.OK if made.is_cached else HTTPStatus.ACCEPTED)
+
+
+async def fill(call: Call, _: None) -> Answer:
+    """Make runs of a stream of items, and close the batch if it is full."""
+    media_type = (call.header(b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type not in _NDJSON:
+        message = f"Content-Type is {media_type[:60]!r}; expected application/x-ndjson"
+        raise BadRequest(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    stored = await call.services.read(lambda tx: batches.load(tx, call.environment, batch))
+    filled = Filled(0, 0) if stored.is_sealed else await _fill(call, batch)
+    answer = await call.services.write(
+        lambda tx, effects: batches.seal(
+            tx,
+            call.environment,
+            batch,
+            accepted=filled.accepted,
+            deduplicated=filled.deduplicated,
+            effects=effects,
+        )
+    )
+    return Answer(answer)
+
+
+async def retrieve(call: Call, _: None) -> Answer:
+    """Show a batch."""
+    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    return Answer(await call.services.read(lambda tx: batches.retrieve(tx, call.environment, batch)))
+
+
+async def _fill(call: Call, batch: uuid.UUID) -> Filled:
+    total = Filled(0, 0)
+    under_way: asyncio.Task[Filled] | None = None
+    group: list[BatchItem] = []
+    size = 0
+    try:
+        async for number, line in bodies.lines(call.receive, call.services.settings.max_trigger_bytes):
+            group.append(_decode(number, line))
+            size += len(line)
+            if len(group) >= _GROUP or size >= _GROUP_BYTES:
+                total = await _add(total, under_way)
+                under_way = asyncio.create_task(_fill_group(call, batch, group))
+                group, size = [], 0
+        total = await _add(total, under_way)
+        under_way = None
+    finally:
+        # A stream that breaks off keeps what it brought; nothing may run on unobserved.
+        if under_way is not None:
+            await asyncio.wait([under_way])
+    return await _add(total, asyncio.create_task(_fill_group(call, batch, group))) if group else total
+
+
+async def _fill_group(call: Call, batch: uuid.UUID, items: Sequence[BatchItem]) -> Filled:
+    return await call.services.write(
+        lambda tx, effects: batches.fill(tx, call.environment, batch, items, effects=effects)
+    )
+
+
+async def _add(total: Filled, under_way: asyncio.Task[Filled] | None) -> Filled:
+    if under_way is None:
+        return total
+    done = await under_way
+    return Filled(total.accepted + done.accepted, total.deduplicated + done.deduplicated)
+
+
+def _decode(number: int, line: bytes) -> BatchItem:
+    try:
+        return _item.decode(line)
+    except msgspec.ValidationError as error:
+        raise UnprocessableRequest(f"Invalid item at {_place(number, line)}: {bodies.explain(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"Invalid JSON at line {number}: {error}") from None
+
+
+def _place(number: int, line: bytes) -> str:
+    try:
+        index = _position.decode(line).index
+    except msgspec.ValidationError:
+        index = None
+    return f"line {number}" if index is None else f"index {index}"
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/v3/batches",
+        handle=create,
+        summary="Create a batch",
+        body=CreateBatchRequest,
+        limit=lambda _: limits.MAX_CREATE_BATCH_BYTES,
+        answer=CreateBatchResponse,
+        statuses=(HTTPStatus.ACCEPTED, HTTPStatus.OK),
+        errors=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
+    ),
+    Route(
+        method="POST",
+        path="/api/v3/batches/{batch}/items",
+        handle=fill,
+        summary="Stream the items of a batch",
+        lines=BatchItem,
+        answer=FillBatchResponse,
+        errors=(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/api/v2/batches/{batch}",
+        handle=retrieve,
+        summary="Retrieve a batch",
+        answer=BatchView,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+)

@@ -1,0 +1,186 @@
+"""Runs: look at them, list them, cancel them."""
+
+import datetime
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, TypeVar, get_args
+
+import msgspec
+
+from oncue.api.calls import Answer, Call
+from oncue.api.routing import Route
+from oncue.engine import cancellation, reading
+from oncue.engine.reading import RunQuery
+from oncue.protocol import durations, ids
+from oncue.protocol.codec import NOTHING
+from oncue.protocol.errors import BadRequest, NotFound
+from oncue.protocol.failures import RunError
+from oncue.protocol.runs import RunPage, RunView
+from oncue.protocol.status import ApiStatus
+from oncue.protocol.work import ChildFailed, ChildSucceeded
+
+T = TypeVar("T")
+
+_LARGEST_PAGE: Final = 100
+_FILTERS: Final = (
+    "filter[status]", "filter[taskIdentifier]", "filter[tag]", "filter[queue]", "filter[batch]", "filter[isTest]",
+    "filter[createdAt][from]", "filter[createdAt][to]", "filter[createdAt][period]",
+)  # fmt: skip
+_PAGES: Final = ("page[size]", "page[after]", "page[before]")
+
+
+class RunReference(msgspec.Struct, frozen=True):
+    """The run that was acted upon."""
+
+    id: str
+
+
+class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """How a run ended (wire contract §2.6)."""
+
+    ok: bool
+    id: str
+    task_identifier: str
+    output: str | None = None
+    """The document's text."""
+    output_type: str | None = None
+    error: RunError | None = None
+
+
+async def retrieve(call: Call, _: None) -> Answer:
+    """Show a run."""
+    run = ids.parse(ids.RUN, call.parameters["run"])
+    return Answer(await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run)))
+
+
+async def list_runs(call: Call, _: None) -> Answer:
+    """Show runs, newest first."""
+    query = parse_query(call.query)
+    return Answer(await call.services.read(lambda tx: reading.list_runs(tx, call.environment, query)))
+
+
+async def cancel(call: Call, _: None) -> Answer:
+    """Cancel a run; one that has ended stays as it is."""
+    run = ids.parse(ids.RUN, call.parameters["run"])
+    await call.services.write(lambda tx, effects: cancellation.cancel(tx, call.environment, [run], effects=effects))
+    return Answer(RunReference(ids.show(ids.RUN, run)))
+
+
+async def result(call: Call, _: None) -> Answer:
+    """Show how a run ended."""
+    run = ids.parse(ids.RUN, call.parameters["run"])
+    ended = await call.services.read(lambda tx: reading.read_result(tx, call.environment, run))
+    match ended:
+        case None:
+            raise NotFound(f"run {call.parameters['run']} has not ended yet; poll it, or ask again later")
+        case ChildSucceeded(id=id_, task=task, output=output, output_type=output_type):
+            text = bytes(output).decode() if output is not NOTHING else None
+            return Answer(RunResult(ok=True, id=id_, task_identifier=task, output=text, output_type=output_type))
+        case ChildFailed(id=id_, task=task, error=error):
+            return Answer(RunResult(ok=False, id=id_, task_identifier=task, error=error))
+
+
+def parse_query(query: dict[str, str]) -> RunQuery:
+    """Read what ``runs.list`` asks for.
+
+    Raises:
+        BadRequest: A filter is not known, or its value makes no sense.
+    """
+    for name in query:
+        if name.startswith("filter[") and name not in _FILTERS:
+            raise BadRequest(f"{name[:60]} is not supported by this server; expected one of {', '.join(_FILTERS)}")
+
+    def read(name: str, parse: Callable[[str, str], T]) -> T | None:
+        return parse(name, query[name]) if query.get(name) else None
+
+    return RunQuery(
+        statuses=read("filter[status]", _statuses),
+        tasks=read("filter[taskIdentifier]", _several),
+        tags=read("filter[tag]", _several),
+        queues=read("filter[queue]", _several),
+        batch=read("filter[batch]", lambda _, text: ids.parse(ids.BATCH, text)),
+        is_test=read("filter[isTest]", _flag),
+        created_from=read("filter[createdAt][from]", _moment),
+        created_to=read("filter[createdAt][to]", _moment),
+        period=read("filter[createdAt][period]", _period),
+        after=read("page[after]", lambda _, text: ids.parse(ids.RUN, text)),
+        before=read("page[before]", lambda _, text: ids.parse(ids.RUN, text)),
+        size=read("page[size]", _size) or RunQuery().size,
+    )
+
+
+def _several(_: str, text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def _statuses(name: str, text: str) -> list[ApiStatus]:
+    try:
+        return msgspec.convert(_several(name, text), list[ApiStatus])
+    except msgspec.ValidationError:
+        raise BadRequest(f"{name}: found {text[:100]!r}; expected any of {', '.join(get_args(ApiStatus))}") from None
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected true or false")
+    return text == "true"
+
+
+def _moment(name: str, text: str) -> datetime.datetime:
+    """Read milliseconds since 1970, or an ISO date; without a zone it is UTC."""
+    try:
+        if text.isascii() and text.isdigit():
+            return datetime.datetime.fromtimestamp(int(text) / 1000, datetime.UTC)
+        moment = datetime.datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected milliseconds since 1970, or an ISO date") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def _period(name: str, text: str) -> datetime.timedelta:
+    period = durations.parse(text)
+    if period is None:
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected a duration such as 1d or 2h30m")
+    return period
+
+
+def _size(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_PAGE):
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected 1 to {_LARGEST_PAGE}")
+    return int(text)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/v3/runs/{run}",
+        handle=retrieve,
+        summary="Retrieve a run",
+        answer=RunView,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/runs",
+        handle=list_runs,
+        summary="List runs, newest first",
+        answer=RunPage,
+        query=(*_PAGES, *_FILTERS),
+    ),
+    Route(
+        method="POST",
+        path="/api/v2/runs/{run}/cancel",
+        handle=cancel,
+        summary="Cancel a run and the runs it triggered",
+        answer=RunReference,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/runs/{run}/result",
+        handle=result,
+        summary="Retrieve how a run ended",
+        answer=RunResult,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+)
