@@ -2,13 +2,14 @@ import datetime
 
 import pytest
 
-from oncue.engine import reading
+from oncue.engine import environments, reading
 from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
 from oncue.protocol.failures import BuiltInError, StringError
 from oncue.protocol.work import ChildFailed, ChildSucceeded, RunSettled, StopRun
-from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared
+from oncue.store.pool import in_transaction
+from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared, request
 
 
 async def test_triggered_run_is_claimed_executed_and_completed(engine: Engine) -> None:
@@ -40,8 +41,6 @@ async def test_same_run_id_sent_twice_makes_one_run(engine: Engine) -> None:
 
 
 async def test_same_request_key_sent_twice_makes_one_run(engine: Engine) -> None:
-    from tests.engine.conftest import request
-
     worker = await engine.announce("add")
 
     first = await engine.trigger_many(("add", request(1)), request_key="abc")
@@ -277,11 +276,10 @@ async def test_run_can_be_cancelled_in_every_state(engine: Engine, state: str) -
     worker = await engine.announce(declared("t", retry=NO_WAIT), "child")
     task = "unknown" if state == "parked" else "t"
     run = await engine.trigger(task, **({"delay": "1h"} if state == "delayed" else {}))
-    if state in {"executing", "waiting", "retrying"}:
-        (assignment,) = await engine.claim(worker)
-    child = await engine.wait_for(assignment, worker, "child") if state == "waiting" else None
+    claimed = await engine.claim(worker) if state in {"executing", "waiting", "retrying"} else []
+    child = await engine.wait_for(claimed[0], worker, "child") if state == "waiting" else None
     if state == "retrying":
-        await engine.fail(worker, assignment)
+        await engine.fail(worker, claimed[0])
 
     await engine.cancel(run)
     told = await engine.notices(worker)
@@ -309,9 +307,6 @@ async def test_parent_hears_that_its_child_was_cancelled(engine: Engine) -> None
 
 
 async def test_other_environment_sees_nothing_of_a_run(engine: Engine) -> None:
-    from oncue.engine import environments
-    from oncue.store.pool import in_transaction
-
     run = await engine.trigger("add")
     _, prod = await in_transaction(engine.pool, environments.ensure_default_project)
     engine.environment = prod
