@@ -173,7 +173,7 @@ class Worker:
         self._poller.takes_runs = False
         await self._unless_hurried(self._runs_ended(), self._options.grace.total_seconds())
         if self.executor.stop_all(Stop.HANDED_BACK):
-            await self._unless_hurried(self._runs_ended(), _UNWIND_S)
+            await self._unless_hurried(self._coroutines_ended(), _UNWIND_S)
         self.executor.abandon()
         await self._unless_hurried(self._reporter.flushed(), _FLUSH_S)
 
@@ -192,6 +192,11 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CHECK_S):
                     await self.executor.emptied.wait()
+
+    async def _coroutines_ended(self) -> None:
+        futures = [run.future for run in self.executor.runs.values() if run.future is not None]
+        if futures:
+            await asyncio.wait(futures)
 
     async def _unless_hurried(self, work_left: Coroutine[Any, Any, None], timeout_s: float) -> None:
         both = (asyncio.ensure_future(work_left), asyncio.ensure_future(self._hurrying.wait()))

@@ -1,0 +1,194 @@
+"""The far end of a worker's network: a real HTTP server that speaks the work protocol from what a test gives it."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from oncue.protocol import ids, triggers, work
+from oncue.protocol.codec import NOTHING
+
+LONG_S = 20.0
+"""A deadline for what takes milliseconds, generous for a machine that is busy."""
+
+
+class FarEnd:
+    """What a server would know; tests put runs and notices in, and read what came back."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.announcements: list[work.Announcement] = []
+        self.claims: list[work.ClaimRequest] = []
+        self.outcomes: list[work.Outcome] = []
+        self.groups: list[int] = []
+        self.beats: list[str] = []
+        self.left: list[str] = []
+        self.triggers: list[tuple[str, triggers.TriggerRequest]] = []
+        self.results: dict[str, list[work.ChildResult]] = {}
+        self.pages: list[tuple[int, int]] = []
+        self.known = True
+        self.welcome = work.Welcome("dev", lease_ms=60_000, heartbeat_ms=20_000, claim_wait_ms=30_000)
+        self.refusals: dict[str, list[tuple[int, str]]] = {}
+        """Answers to give instead, by endpoint: HTTP status and code; status 0 breaks the connection instead."""
+        self.lost: set[str] = set()
+        self.before_trigger: Callable[[str, triggers.TriggerRequest], Awaitable[None]] | None = None
+        self._assignments: list[work.Assignment] = []
+        self._put_in_line: set[str] = set()
+        self._handed_out: set[str] = set()
+        self._received: set[str] = set()
+        self._notices: dict[int, work.Notice] = {}
+        self._notice_ids = 0
+        self._changed = asyncio.Condition()
+
+    async def give(self, *assignments: work.Assignment) -> None:
+        """Put runs in line."""
+        async with self._changed:
+            self._assignments += assignments
+            self._put_in_line |= {assignment.run_id for assignment in assignments}
+            self._changed.notify_all()
+
+    async def tell(self, make: Callable[[int], work.Notice]) -> int:
+        """Send a notice, made with its id, until it is acknowledged; never before the worker has the run."""
+        async with self._changed:
+            self._notice_ids += 1
+            notice = make(self._notice_ids)
+            await self._changed.wait_for(lambda: notice.run_id not in self._put_in_line - self._received)
+            self._notices[notice.notice_id] = notice
+            self._changed.notify_all()
+            return notice.notice_id
+
+    async def settle(self, run: work.Assignment, child: str, *, resumes: bool = True, output: bytes = b"1") -> int:
+        """Tell that a child has succeeded."""
+        result = work.ChildSucceeded(child, "child", msgspec.Raw(output))
+        return await self.tell(lambda id_: work.RunSettled(id_, run.run_id, run.epoch, result, resumes))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something has come in that makes a condition true."""
+        async with asyncio.timeout(LONG_S), self._changed:
+            await self._changed.wait_for(lambda: bool(condition()))
+
+    async def outcome(self, run: work.Assignment) -> work.Outcome:
+        """Wait for how a run ended."""
+        await self.until(lambda: any(o.run_id == run.run_id for o in self.outcomes))
+        return next(o for o in self.outcomes if o.run_id == run.run_id)
+
+    @property
+    def unacknowledged(self) -> set[int]:
+        return set(self._notices)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator[None]:
+        app = web.Application(client_max_size=200 * 1024 * 1024)
+        app.router.add_post("/api/v1/work/{endpoint}", self._work)
+        app.router.add_get("/api/v1/work/batches/{batch}/results", self._page)
+        app.router.add_post("/api/v1/tasks/{task}/trigger", self._trigger)
+        # A claim whose worker has gone must hand nothing out.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        server: Any = site._server
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _work(self, request: web.Request) -> web.Response:
+        endpoint = request.match_info["endpoint"]
+        body = await request.read()
+        handle = {
+            "announce": self._announce,
+            "claim": self._claim,
+            "outcomes": self._outcomes,
+            "heartbeat": self._heartbeat,
+            "leave": self._leave,
+        }[endpoint]
+        if refusals := self.refusals.get(endpoint):
+            status, code = refusals.pop(0)
+            await self._notify()
+            if status:
+                return web.json_response({"error": f"refused with {code}", "code": code}, status=status)
+            if code == "after":
+                await handle(body)
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        answer = await handle(body)
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    async def _announce(self, body: bytes) -> work.Welcome:
+        self.announcements.append(msgspec.json.decode(body, type=work.Announcement))
+        await self._notify()
+        return self.welcome
+
+    async def _claim(self, body: bytes) -> work.ClaimResponse:
+        claim = msgspec.json.decode(body, type=work.ClaimRequest)
+        async with self._changed:
+            self.claims.append(claim)
+            # A worker that claims again has the answer to its last claim.
+            self._received |= self._handed_out
+            for notice_id in claim.acknowledged:
+                self._notices.pop(notice_id, None)
+            self._changed.notify_all()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(claim.wait_ms / 1000):
+                    await self._changed.wait_for(lambda: self._notices or (claim.places and self._assignments))
+            given, self._assignments = self._assignments[: claim.places], self._assignments[claim.places :]
+            self._handed_out |= {assignment.run_id for assignment in given}
+            return work.ClaimResponse(given, list(self._notices.values()))
+
+    async def _outcomes(self, body: bytes) -> work.OutcomesResponse:
+        request = msgspec.json.decode(body, type=work.OutcomesRequest)
+        self.groups.append(len(request.outcomes))
+        self.outcomes += request.outcomes
+        await self._notify()
+        return work.OutcomesResponse([o.run_id for o in request.outcomes if o.run_id in self.lost])
+
+    async def _heartbeat(self, body: bytes) -> work.HeartbeatResponse:
+        self.beats.append(msgspec.json.decode(body, type=work.Heartbeat).worker_id)
+        await self._notify()
+        return work.HeartbeatResponse(self.known)
+
+    async def _leave(self, body: bytes) -> dict[str, str]:
+        self.left.append(msgspec.json.decode(body, type=work.Farewell).worker_id)
+        await self._notify()
+        return {}
+
+    async def _trigger(self, request: web.Request) -> web.Response:
+        trigger = msgspec.json.decode(await request.read(), type=triggers.TriggerRequest)
+        task = request.match_info["task"]
+        self.triggers.append((task, trigger))
+        await self._notify()
+        if self.before_trigger is not None:
+            await self.before_trigger(task, trigger)
+        made = triggers.TriggerResponse(trigger.options.run_id or ids.new_run_id(), is_cached=False)
+        return web.Response(body=msgspec.json.encode(made), content_type="application/json")
+
+    async def _page(self, request: web.Request) -> web.Response:
+        after, limit = int(request.query["after"]), int(request.query["limit"])
+        self.pages.append((after, limit))
+        items = self.results[request.match_info["batch"]][after : after + limit]
+        return web.Response(body=msgspec.json.encode(work.BatchResults(items)), content_type="application/json")
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def assignment(task: str, payload: bytes | None = None, **fields: Any) -> work.Assignment:
+    """Make a run of a task."""
+    return work.Assignment(
+        run_id=fields.pop("run_id", None) or ids.new_run_id(),
+        epoch=fields.pop("epoch", 1),
+        attempt=fields.pop("attempt", 1),
+        task=task,
+        queue=f"task/{task}",
+        created_at=datetime.datetime.now(datetime.UTC),
+        payload=NOTHING if payload is None else msgspec.Raw(payload),
+        **fields,
+    )

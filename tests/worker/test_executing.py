@@ -1,0 +1,346 @@
+"""Runs are executed, and end as the task's code says."""
+
+import asyncio
+import contextvars
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from oncue import AbortRun, BatchTriggerError, Context, RateLimited, RetryAfter, current, task
+from oncue.protocol import work
+from oncue.protocol.failures import BuiltInError, InternalError
+from tests.worker.conftest import Start
+from tests.worker.network import FarEnd, assignment
+
+
+class Email(msgspec.Struct):
+    to: str
+    tries: int = 1
+
+
+async def test_async_task_returns_its_value_as_output(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def send(payload: Email) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"sent": payload.to}
+
+    run = assignment("send", b'{"to":"a@b.c"}')
+    async with working(send):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Succeeded)
+    assert (bytes(outcome.output), outcome.epoch) == (b'{"sent":"a@b.c"}', 1)
+
+
+async def test_plain_function_runs_off_the_loop(far_end: FarEnd, working: Start) -> None:
+    @task
+    def where() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    run = assignment("where")
+    async with working(where):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Succeeded)
+    assert bytes(outcome.output) == b"false"
+
+
+async def test_task_sees_its_own_run_in_context(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def described(payload: int, ctx: Context) -> list[Any]:
+        await asyncio.sleep(0)
+        return [ctx.run.id, ctx.attempt.number, ctx.environment.slug, current() is ctx, payload]
+
+    @task
+    def described_plain(payload: int, ctx: Context) -> list[Any]:
+        return [ctx.run.id, ctx.attempt.number, ctx.environment.slug, current() is ctx, payload]
+
+    runs = [assignment(name, b"7", attempt=3) for name in ("described", "described-plain") for _ in range(3)]
+    async with working(described, described_plain):
+        await far_end.give(*runs)
+        outcomes = [await far_end.outcome(run) for run in runs]
+
+    for run, outcome in zip(runs, outcomes, strict=True):
+        assert isinstance(outcome, work.Succeeded)
+        assert msgspec.json.decode(outcome.output) == [run.run_id, 3, "dev", True, 7]
+
+
+async def test_runs_do_not_share_context_variables(far_end: FarEnd, working: Start) -> None:
+    tenant = contextvars.ContextVar("tenant", default=0)
+
+    @task
+    async def coroutine() -> int:
+        tenant.set(tenant.get() + 1)
+        return tenant.get()
+
+    @task
+    def plain() -> int:
+        tenant.set(tenant.get() + 1)
+        return tenant.get()
+
+    runs = [assignment(name) for name in ("coroutine", "plain") for _ in range(5)]
+    async with working(coroutine, plain, concurrency=2):
+        await far_end.give(*runs)
+        outcomes = [await far_end.outcome(run) for run in runs]
+
+    assert all(isinstance(o, work.Succeeded) and bytes(o.output) == b"1" for o in outcomes)
+
+
+async def test_nothing_returned_is_reported_without_output(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def quiet() -> None: ...
+
+    run = assignment("quiet")
+    async with working(quiet):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Succeeded)
+    assert not outcome.output
+
+
+class Strange(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+FAILURES: list[tuple[BaseException, str, bool, int | None]] = [
+    (ValueError("boom"), "boom", True, None),
+    (AbortRun("never again"), "never again", False, None),
+    (RetryAfter("30s", "later"), "later", True, 30_000),
+    (RetryAfter(1.5), "retry requested by the task", True, 1_500),
+    (SystemExit(3), "3", True, None),
+    (KeyboardInterrupt(), "", True, None),
+    (asyncio.CancelledError("mine"), "mine", True, None),
+    (Strange(), "(a Strange that cannot be shown)", True, None),
+    (
+        BatchTriggerError("slow down", phase="create", item_count=1, retry_after_ms=700, cause=RateLimited("wait")),
+        "slow down",
+        True,
+        700,
+    ),
+    (BatchTriggerError("broken", phase="create", item_count=1, retry_after_ms=700), "broken", True, None),
+]
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "plain"])
+@pytest.mark.parametrize(
+    ("error", "message", "retryable", "retry_after_ms"), FAILURES, ids=[type(row[0]).__name__ for row in FAILURES]
+)
+async def test_raised_error_becomes_a_failure_and_worker_lives(
+    far_end: FarEnd,
+    working: Start,
+    *,
+    kind: str,
+    error: BaseException,
+    message: str,
+    retryable: bool,
+    retry_after_ms: int | None,
+) -> None:
+    @task
+    async def coroutine() -> None:
+        raise error
+
+    @task
+    def plain() -> None:
+        raise error
+
+    @task
+    async def after() -> None: ...
+
+    run, next_run = assignment(kind), assignment("after")
+    async with working(coroutine, plain, after):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+        await far_end.give(next_run)
+        assert isinstance(await far_end.outcome(next_run), work.Succeeded)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert (outcome.error.name, outcome.error.message) == (type(error).__name__, message)
+    assert (outcome.retryable, outcome.retry_after_ms) == (retryable, retry_after_ms)
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "plain"])
+async def test_traceback_starts_in_the_user_code(far_end: FarEnd, working: Start, kind: str) -> None:
+    def deep() -> None:
+        raise ValueError("boom")
+
+    @task
+    async def coroutine() -> None:
+        deep()
+
+    @task
+    def plain() -> None:
+        deep()
+
+    run = assignment(kind)
+    async with working(coroutine, plain):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    lines = outcome.error.stack_trace.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert __file__ in lines[1]
+    assert f"in {kind}" in lines[1]
+    assert lines[-1] == "ValueError: boom"
+    assert "executor.py" not in outcome.error.stack_trace
+
+
+async def test_long_error_is_cut_but_keeps_its_end(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def verbose() -> None:
+        raise ValueError("x" * 1_000_000 + " the cause\0")
+
+    run = assignment("verbose")
+    async with working(verbose):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert len(outcome.error.message) < 21_000
+    assert outcome.error.message.endswith(" the cause\\0")
+    assert len(outcome.error.stack_trace) < 21_000
+
+
+async def test_payload_that_does_not_fit_is_not_retried(far_end: FarEnd, working: Start) -> None:
+    called = []
+
+    @task
+    async def send(payload: Email) -> None:
+        called.append(payload)
+
+    run = assignment("send", b'{"to":3}')
+    async with working(send):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert not outcome.retryable
+    assert outcome.error.name == "PayloadValidationError"
+    assert "payload.to" in outcome.error.message
+    assert called == []
+
+
+async def test_output_that_has_no_json_form_names_its_type(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def strange() -> Any:
+        return {"socket": threading.Lock()}
+
+    run = assignment("strange")
+    async with working(strange):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert not outcome.retryable
+    assert "lock" in outcome.error.message
+
+
+async def test_output_over_the_limit_fails_the_run(
+    far_end: FarEnd, working: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oncue.protocol.limits.MAX_OUTPUT_BYTES", 100)
+
+    @task
+    async def large() -> str:
+        return "x" * 99
+
+    run = assignment("large")
+    async with working(large):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert (outcome.error.name, outcome.retryable) == ("PayloadTooLarge", False)
+    assert outcome.error.message == "the output is 101 bytes; the limit is 100"
+
+
+async def test_unknown_task_is_handed_back(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def known() -> None: ...
+
+    run = assignment("unknown")
+    async with working(known):
+        await far_end.give(run)
+
+        assert await far_end.outcome(run) == work.HandedBack(run.run_id, 1)
+
+
+async def test_worker_executes_no_more_runs_than_places(far_end: FarEnd, working: Start) -> None:
+    executing, most = 0, 0
+    gate = asyncio.Event()
+
+    @task
+    async def measured() -> None:
+        nonlocal executing, most
+        executing += 1
+        most = max(most, executing)
+        await gate.wait()
+        executing -= 1
+
+    runs = [assignment("measured") for _ in range(10)]
+    async with working(measured, concurrency=3) as worker:
+        await far_end.give(*runs)
+        await far_end.until(lambda: any(claim.places == 0 for claim in far_end.claims))
+        assert len(worker.executor.runs) == 3
+        gate.set()
+        for run in runs:
+            await far_end.outcome(run)
+
+    assert most == 3
+
+
+async def test_async_run_out_of_time_is_ended(far_end: FarEnd, working: Start) -> None:
+    cleaned = asyncio.Event()
+
+    @task
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    run = assignment("endless", max_duration_ms=20)
+    async with working(endless):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+        await asyncio.wait_for(cleaned.wait(), 5)
+
+    assert isinstance(outcome, work.Ended)
+    assert outcome.status == "TIMED_OUT"
+    assert outcome.ran_ms >= 20
+    assert isinstance(outcome.error, InternalError)
+    assert "0.02 s" in outcome.error.message
+    assert [o.run_id for o in far_end.outcomes] == [run.run_id]
+
+
+async def test_same_assignment_twice_is_executed_once(far_end: FarEnd, working: Start) -> None:
+    gate, started = asyncio.Event(), []
+
+    @task
+    async def counted() -> None:
+        started.append(1)
+        await gate.wait()
+
+    @task
+    async def other() -> None: ...
+
+    run, marker = assignment("counted"), assignment("other")
+    async with working(counted, other):
+        await far_end.give(run, run, marker)
+        await far_end.outcome(marker)
+        gate.set()
+        await far_end.outcome(run)
+
+    assert started == [1]
