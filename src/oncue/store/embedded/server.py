@@ -26,7 +26,7 @@ _SETTINGS: Final = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "128MB",
-    # Hot tables turn over in seconds; see design notes on the claim's cost with a nap of 60 s.
+    # Hot tables turn over in seconds: with the default nap of 60 s dead rows treble the time of a claim.
     "autovacuum_naptime": "3s",
     # Nobody replicates from a laptop.
     "wal_level": "minimal",
