@@ -91,6 +91,7 @@ _retrieve = _sql.many("retrieve", RunRow)
 _contents = _sql.one("contents", Contents)
 _relatives = _sql.many("relatives", RunRow)
 _list_runs = _sql.many("list_runs", RunRow)
+_list_runs_above = _sql.many("list_runs_above", RunRow)
 
 
 async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
@@ -144,23 +145,25 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPag
     stored = None
     if query.statuses is not None:
         stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
-    rows = await _list_runs(
-        tx,
-        env_id=environment.id,
-        statuses=stored,
-        tasks=query.tasks,
-        tags=query.tags,
-        queues=query.queues,
-        first_of_batch=None if query.batch is None else ids.item_run_id(query.batch, 0),
-        last_of_batch=None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
-        is_test=query.is_test,
-        created_from=query.created_from,
-        created_to=query.created_to,
-        period=query.period,
-        after=query.after,
-        before=query.before,
-        size=query.size + 1,
-    )
+    filters = {
+        "env_id": environment.id,
+        "statuses": stored,
+        "tasks": query.tasks,
+        "tags": query.tags,
+        "queues": query.queues,
+        "first_of_batch": None if query.batch is None else ids.item_run_id(query.batch, 0),
+        "last_of_batch": None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
+        "is_test": query.is_test,
+        "created_from": query.created_from,
+        "created_to": query.created_to,
+        "period": query.period,
+        # One more than asked for tells whether there is another page.
+        "size": query.size + 1,
+    }
+    if query.before is None:
+        rows = await _list_runs(tx, after=query.after, **filters)
+    else:
+        rows = await _list_runs_above(tx, before=query.before, **filters)
     more = len(rows) > query.size
     rows = rows[: query.size]
     backwards = query.before is not None

@@ -92,6 +92,7 @@ async def _in_each_environment(pool: Pool, work: Callable[..., Awaitable[int]]) 
 
 
 async def release_group(tx: Tx, effects: Effects) -> int:
+    """Put one group of held runs whose time has come in line; returns how many that were."""
     due = await delays.release_due(tx)
     if not due:
         return 0

@@ -42,6 +42,17 @@ _BEGIN_TRIES: Final = 3
 _CACHED_STATEMENTS: Final = 512
 """Per connection; more than oncue has, so that each is planned once."""
 
+_PLANNER: Final = {
+    # Planning the claim takes longer than running it: plan each statement once a connection, whatever its parameters.
+    "plan_cache_mode": "force_generic_plan",
+    # Every statement looks rows up by key in small groups. Guessing from stale statistics, the planner would rather
+    # read the whole table: 15 ms for a claim of 100 with 20,000 runs in line, instead of 1.5.
+    "enable_seqscan": "off",
+    "random_page_cost": "1.1",
+    "jit": "off",
+}
+"""How PostgreSQL plans on these connections."""
+
 _CUT: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -96,7 +107,7 @@ async def open_pool(url: str, *, min_size: int = 1, max_size: int = 10) -> Pool:
             statement_cache_size=_CACHED_STATEMENTS,
             max_cached_statement_lifetime=0,
             connection_class=_UnresetConnection,
-            server_settings={"application_name": _APPLICATION},
+            server_settings={"application_name": _APPLICATION, **_PLANNER},
             init=_refuse_old,
         )
 

@@ -37,7 +37,7 @@ where run.env_id = :env_id::int
 order by run.id;
 
 -- name: list_runs :many RunRow
--- A page of runs, newest first; oldest first where the page lies before a cursor.
+-- A page of runs, newest first, from below a cursor if there is one.
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
     run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
@@ -53,8 +53,25 @@ where run.env_id = :env_id::int
   and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)
   and (:period::interval is null or run.created_at >= oncue.now() - :period::interval)
   and (:after::uuid is null or run.id < :after::uuid)
-  and (:before::uuid is null or run.id > :before::uuid)
-order by
-    case when :before::uuid is null then run.id end desc,
-    case when :before::uuid is not null then run.id end
+order by run.id desc
+limit :size::int;
+
+-- name: list_runs_above :many RunRow
+-- The page of runs above a cursor, oldest first.
+select
+    run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+from oncue.runs_now as run
+where run.env_id = :env_id::int
+  and (:statuses::text[] is null or run.status = any(:statuses::text[]))
+  and (:tasks::text[] is null or run.task = any(:tasks::text[]))
+  and (:tags::text[] is null or run.tags && :tags::text[])
+  and (:queues::text[] is null or run.queue = any(:queues::text[]))
+  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and (:is_test::boolean is null or run.is_test = :is_test::boolean)
+  and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
+  and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)
+  and (:period::interval is null or run.created_at >= oncue.now() - :period::interval)
+  and run.id > :before::uuid
+order by run.id
 limit :size::int;
