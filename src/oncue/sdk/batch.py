@@ -65,28 +65,29 @@ def trigger_and_wait(items: Items, **options: Unpack[TriggerOptions]) -> Corouti
 
 @overload
 def trigger_by_task(
-    items: tuple[Item[Any, A]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A]]]]: ...
 @overload
 def trigger_by_task(
-    items: tuple[Item[Any, A], Item[Any, B]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], RunHandle[B]]]]: ...
 @overload
 def trigger_by_task(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B], Item[object, C]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C]]]]: ...
 @overload
 def trigger_by_task(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C], RunHandle[D]]]]: ...
 @overload
 def trigger_by_task(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D], Item[Any, E]],
+    items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D], Item[object, E]],
     **options: Unpack[TriggerOptions],
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C], RunHandle[D], RunHandle[E]]]]: ...
 @overload
 def trigger_by_task(
-    items: Iterable[Item[Any, A] | ItemDict] | AsyncIterable[Item[Any, A] | ItemDict], **options: Unpack[TriggerOptions]
+    items: Iterable[Item[object, A] | ItemDict] | AsyncIterable[Item[object, A] | ItemDict],
+    **options: Unpack[TriggerOptions],
 ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], ...]]]: ...
 def trigger_by_task(items: Any, **options: Unpack[TriggerOptions]) -> Coroutine[Any, Any, BatchHandle[Any]]:
     """Trigger tasks that are at hand, in one batch.
@@ -107,28 +108,29 @@ def trigger_by_task(items: Any, **options: Unpack[TriggerOptions]) -> Coroutine[
 
 @overload
 def trigger_by_task_and_wait(
-    items: tuple[Item[Any, A]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A]]]]: ...
 @overload
 def trigger_by_task_and_wait(
-    items: tuple[Item[Any, A], Item[Any, B]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A], Result[B]]]]: ...
 @overload
 def trigger_by_task_and_wait(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B], Item[object, C]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A], Result[B], Result[C]]]]: ...
 @overload
 def trigger_by_task_and_wait(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D]], **options: Unpack[TriggerOptions]
+    items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D]], **options: Unpack[TriggerOptions]
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A], Result[B], Result[C], Result[D]]]]: ...
 @overload
 def trigger_by_task_and_wait(
-    items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D], Item[Any, E]],
+    items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D], Item[object, E]],
     **options: Unpack[TriggerOptions],
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A], Result[B], Result[C], Result[D], Result[E]]]]: ...
 @overload
 def trigger_by_task_and_wait(
-    items: Iterable[Item[Any, A] | ItemDict] | AsyncIterable[Item[Any, A] | ItemDict], **options: Unpack[TriggerOptions]
+    items: Iterable[Item[object, A] | ItemDict] | AsyncIterable[Item[object, A] | ItemDict],
+    **options: Unpack[TriggerOptions],
 ) -> Coroutine[Any, Any, BatchResult[tuple[Result[A], ...]]]: ...
 def trigger_by_task_and_wait(items: Any, **options: Unpack[TriggerOptions]) -> Coroutine[Any, Any, BatchResult[Any]]:
     """Trigger tasks that are at hand and wait for the end of all, inside a task.
@@ -175,29 +177,31 @@ class BlockingBatch:
 
     @overload
     def trigger_by_task(
-        self, items: tuple[Item[Any, A]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A]], **options: Unpack[TriggerOptions]
     ) -> BatchHandle[tuple[RunHandle[A]]]: ...
     @overload
     def trigger_by_task(
-        self, items: tuple[Item[Any, A], Item[Any, B]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A], Item[object, B]], **options: Unpack[TriggerOptions]
     ) -> BatchHandle[tuple[RunHandle[A], RunHandle[B]]]: ...
     @overload
     def trigger_by_task(
-        self, items: tuple[Item[Any, A], Item[Any, B], Item[Any, C]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A], Item[object, B], Item[object, C]], **options: Unpack[TriggerOptions]
     ) -> BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C]]]: ...
     @overload
     def trigger_by_task(
-        self, items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D]], **options: Unpack[TriggerOptions]
+        self,
+        items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D]],
+        **options: Unpack[TriggerOptions],
     ) -> BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C], RunHandle[D]]]: ...
     @overload
     def trigger_by_task(
         self,
-        items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D], Item[Any, E]],
+        items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D], Item[object, E]],
         **options: Unpack[TriggerOptions],
     ) -> BatchHandle[tuple[RunHandle[A], RunHandle[B], RunHandle[C], RunHandle[D], RunHandle[E]]]: ...
     @overload
     def trigger_by_task(
-        self, items: Iterable[Item[Any, A] | ItemDict], **options: Unpack[TriggerOptions]
+        self, items: Iterable[Item[object, A] | ItemDict], **options: Unpack[TriggerOptions]
     ) -> BatchHandle[tuple[RunHandle[A], ...]]: ...
     def trigger_by_task(self, items: Any, **options: Unpack[TriggerOptions]) -> BatchHandle[Any]:
         """Trigger tasks at hand: ``batch.sync.trigger_by_task((resize.item(image), notify.item(user)))``."""
@@ -207,29 +211,31 @@ class BlockingBatch:
 
     @overload
     def trigger_by_task_and_wait(
-        self, items: tuple[Item[Any, A]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A]], **options: Unpack[TriggerOptions]
     ) -> BatchResult[tuple[Result[A]]]: ...
     @overload
     def trigger_by_task_and_wait(
-        self, items: tuple[Item[Any, A], Item[Any, B]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A], Item[object, B]], **options: Unpack[TriggerOptions]
     ) -> BatchResult[tuple[Result[A], Result[B]]]: ...
     @overload
     def trigger_by_task_and_wait(
-        self, items: tuple[Item[Any, A], Item[Any, B], Item[Any, C]], **options: Unpack[TriggerOptions]
+        self, items: tuple[Item[object, A], Item[object, B], Item[object, C]], **options: Unpack[TriggerOptions]
     ) -> BatchResult[tuple[Result[A], Result[B], Result[C]]]: ...
     @overload
     def trigger_by_task_and_wait(
-        self, items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D]], **options: Unpack[TriggerOptions]
+        self,
+        items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D]],
+        **options: Unpack[TriggerOptions],
     ) -> BatchResult[tuple[Result[A], Result[B], Result[C], Result[D]]]: ...
     @overload
     def trigger_by_task_and_wait(
         self,
-        items: tuple[Item[Any, A], Item[Any, B], Item[Any, C], Item[Any, D], Item[Any, E]],
+        items: tuple[Item[object, A], Item[object, B], Item[object, C], Item[object, D], Item[object, E]],
         **options: Unpack[TriggerOptions],
     ) -> BatchResult[tuple[Result[A], Result[B], Result[C], Result[D], Result[E]]]: ...
     @overload
     def trigger_by_task_and_wait(
-        self, items: Iterable[Item[Any, A] | ItemDict], **options: Unpack[TriggerOptions]
+        self, items: Iterable[Item[object, A] | ItemDict], **options: Unpack[TriggerOptions]
     ) -> BatchResult[tuple[Result[A], ...]]: ...
     def trigger_by_task_and_wait(self, items: Any, **options: Unpack[TriggerOptions]) -> BatchResult[Any]:
         """Trigger tasks at hand and wait: ``batch.sync.trigger_by_task_and_wait((child.item(a),))``."""

@@ -114,8 +114,9 @@ def _forget_closed_loops() -> None:
         kept = _sessions.pop(loop)
         connector: Any = kept.session.connector
         kept.session.detach()
-        with suppress(RuntimeError):  # the transports cannot tell the closed loop
-            connector.close()
+        # Driven by hand, since there is no loop to await it on; its transports cannot tell the closed one.
+        with suppress(RuntimeError):
+            next(connector.close().__await__(), None)
 
 
 def _thread_pool() -> "PoolManager":

@@ -47,7 +47,7 @@ def shape_of(annotation: object) -> Shape:
     """
     if annotation is Any or annotation is object:
         return _Anything()
-    if _from_pydantic(annotation) is not None:
+    if isinstance(annotation, type) and _from_pydantic(annotation) is not None:
         return _PydanticShape(annotation)
     return _MsgspecShape(annotation)
 
@@ -131,7 +131,7 @@ class _MsgspecShape:
 class _PydanticShape:
     """A pydantic model or dataclass, validated by itself."""
 
-    def __init__(self, annotation: Any) -> None:  # noqa: ANN401 - a pydantic class
+    def __init__(self, annotation: type) -> None:
         self._annotation = annotation
 
     def read(self, document: Document) -> Any:  # noqa: ANN401 - the model
@@ -147,9 +147,7 @@ class _PydanticShape:
             return codec.NOTHING
 
 
-def _from_pydantic(annotation: object) -> Callable[[bytes], Any] | None:
-    if not isinstance(annotation, type):
-        return None
+def _from_pydantic(annotation: type) -> Callable[[bytes], Any] | None:
     read_json: Callable[[bytes], Any] | None = getattr(annotation, "model_validate_json", None)
     if read_json is not None:
         return read_json
