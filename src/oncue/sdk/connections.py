@@ -21,8 +21,8 @@ CONNECT_TIMEOUT_S: Final = 10.0
 ASYNC_CONNECTIONS: Final = 100
 THREAD_CONNECTIONS: Final = 32
 """Kept open between calls; more threads than this open connections of their own for a moment."""
-IDLE_S: Final = 4.0
-"""Below the 5 s after which common servers close an idle connection, so that no request meets one being closed."""
+IDLE_S: Final = 15.0
+"""Well below what servers and proxies keep, 60 s and more, so that no request meets a connection being closed."""
 
 
 class _Kept(NamedTuple):

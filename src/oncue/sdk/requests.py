@@ -201,8 +201,8 @@ def refusal(answer: Answer, where: settings.Settings) -> ApiError:
     error = from_response(answer.status, code, message, reset_at=_reset_at(answer))
     if isinstance(error, Unauthorized):
         return Unauthorized(
-            f"{message}: {where.api_url} does not accept the key in {settings.SECRET_KEY}; make one with "
-            "`oncue keys create`, and check that it belongs to this server",
+            f"{where.api_url} does not accept the key in {settings.SECRET_KEY}; make one with `oncue keys create`, and "
+            f"check that it belongs to this server, which says: {message}",
             status=answer.status,
         )
     return error
