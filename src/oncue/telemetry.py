@@ -12,8 +12,10 @@ _log: Final = logging.getLogger("oncue")
 
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "announce.failed": (logging.WARNING, "a worker could not announce itself; it tries again"),
+    "attempt.ended": (logging.DEBUG, "a worker has executed a run, to whatever end"),
     "attempt.failed": (logging.INFO, "a run's attempt raised; says whether and when it is retried"),
     "attempt.lost": (logging.WARNING, "an outcome was refused: the lease was no longer the worker's"),
+    "attempt.started": (logging.DEBUG, "a worker begins to execute a run"),
     "batch.aborted": (logging.WARNING, "a batch was given up before all its items were there"),
     "claim.failed": (logging.WARNING, "a worker could not ask for runs; it tries again"),
     "database.lost": (logging.WARNING, "a connection to PostgreSQL broke; it is made again"),
@@ -40,6 +42,11 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "worker.lost": (logging.WARNING, "the server did not know the worker: its runs stop, and it announces itself anew"),
 }
 """Every event: its level and what it means."""
+
+
+def is_heard(name: str) -> bool:
+    """Whether anybody listens to an event, for one whose facts cost something to find."""
+    return _log.isEnabledFor(CATALOGUE[name][0])
 
 
 def event(name: str, /, **fields: object) -> None:

@@ -208,7 +208,7 @@ async def test_refused_key_ends_the_worker_with_a_reason(far_end: FarEnd, progra
         code, said = await worker.ended()
 
     assert code == 1
-    assert "oncue: " in said
+    assert "error: " in said
     assert "TRIGGER_SECRET_KEY" in said
     assert KEY not in said
 
@@ -220,7 +220,7 @@ async def test_code_without_tasks_ends_with_one_line(far_end: FarEnd, program: S
 
     assert code == 2
     assert said.splitlines() == [
-        "oncue: no task found in nothing_here.py; declare one with `from oncue import task` and @task above a function"
+        "error: no task found in nothing_here.py; declare one with `from oncue import task` and @task above a function"
     ]
 
 
@@ -252,4 +252,4 @@ async def test_refused_children_end_their_parent(far_end: FarEnd, program: Start
         code, said = await parent.ended()
 
     assert code == 1
-    assert "oncue: " in said
+    assert "error: " in said

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from oncue import telemetry
 from oncue.protocol.errors import PayloadValidationError
-from oncue.protocol.work import Assignment, HandedBack, Outcome
+from oncue.protocol.failures import shown
+from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome
 from oncue.sdk import execution
 from oncue.sdk.context import local_context
 from oncue.sdk.task import Task
@@ -129,6 +130,8 @@ class Executor:
                 run.session.loop, assignment.max_duration_ms, functools.partial(self.stop, run, Stop.OUT_OF_TIME)
             )
         run.begin()
+        if telemetry.is_heard("attempt.started"):
+            telemetry.event("attempt.started", task=run.task_id, run_id=run.run_id)
         execution.current.set(run)
         try:
             arguments = _arguments(run, task, assignment)
@@ -160,6 +163,8 @@ class Executor:
         run.is_done = True
         if run.limit is not None:
             run.limit.pause()
+        if run.has_begun and telemetry.is_heard("attempt.ended"):
+            _tell_end(run, outcome)
         # A newer execution of the same run may have taken its place in the table.
         if self.runs.get(run.run_id) is run:
             del self.runs[run.run_id]
@@ -198,6 +203,20 @@ def _on_thread(
             made.append(outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error))
 
     return call, lambda: finish(run, made[0])
+
+
+def _tell_end(run: HeldRun, outcome: Outcome | None) -> None:
+    error: str | None = None
+    match outcome:
+        case _ if run.stopped is not None:
+            how = run.stopped.name.lower()
+        case Failed(error=found) | Ended(error=found):
+            how, error = "failed", str(shown(found))
+        case HandedBack():
+            how = "handed_back"
+        case _:
+            how = "succeeded"
+    telemetry.event("attempt.ended", task=run.task_id, run_id=run.run_id, ran_ms=run.ran_ms(), outcome=how, error=error)
 
 
 def _not_read(run: HeldRun, error: Exception) -> Outcome:

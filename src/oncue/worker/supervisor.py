@@ -266,10 +266,10 @@ def run(options: WorkerOptions) -> int:
             try:
                 loop.run_until_complete(main)
             except SettingsError as error:
-                sys.stderr.write(f"oncue: {error}\n")
+                sys.stderr.write(f"error: {error}\n")
                 return 2
             except OncueError as error:
-                sys.stderr.write(f"oncue: {error}\n")
+                sys.stderr.write(f"error: {error}\n")
                 return 1
             except (SystemExit, KeyboardInterrupt):
                 # Raised by a task that user code made beside its own: asyncio lets these two out of the loop. The run
