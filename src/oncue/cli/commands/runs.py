@@ -1,0 +1,157 @@
+"""``oncue runs``: list, show and cancel runs, through the API."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from oncue.cli import client, options, output, settings
+from oncue.protocol.status import SHOWN
+
+if TYPE_CHECKING:
+    from oncue.sdk.run import ListedRun, Run
+
+_STATUSES: Final = tuple(dict.fromkeys(SHOWN.values()))
+
+
+@click.group("runs")
+def command() -> None:
+    """List, show and cancel runs.
+
+    Needs TRIGGER_SECRET_KEY, and TRIGGER_API_URL unless the server is at http://localhost:3030; beside `oncue dev`
+    neither.
+
+    \b
+    Examples:
+      oncue runs list --status FAILED --task email-sequence
+      oncue runs show run_06f4x0m7c2d8k5t9p3q6r1s8v2
+      oncue runs cancel run_06f4x0m7c2d8k5t9p3q6r1s8v2
+    """
+
+
+@command.command("list")
+@click.option(
+    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES, case_sensitive=False), help="May be repeated.",
+    metavar="STATUS",
+)  # fmt: skip
+@click.option("--task", "tasks", multiple=True, help="May be repeated.")
+@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The most to list.")
+@options.folder
+@options.as_json
+def list_(
+    statuses: tuple[Any, ...],
+    tasks: tuple[str, ...],
+    tags: tuple[str, ...],
+    limit: int,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """List runs, newest first.
+
+    STATUS is QUEUED, DELAYED, EXECUTING, WAITING, COMPLETED, FAILED, CANCELED, EXPIRED, TIMED_OUT, CRASHED,
+    SYSTEM_FAILURE or PENDING_VERSION.
+    """
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    with output.working("asking the server"):
+        found = list(runs.sync.list(status=statuses or None, task=tasks or None, tag=tags or None, limit=limit))
+    if as_json:
+        output.json(found)
+    elif found:
+        output.console().print(_table(found))
+    else:
+        output.note("no such runs")
+
+
+@command.command("show")
+@click.argument("run_id", metavar="ID")
+@options.folder
+@options.as_json
+def show(run_id: str, folder: Path | None, as_json: bool) -> None:
+    """Show a run: where it stands, what it was given, what it made or why it failed."""
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    with output.working("asking the server"):
+        run = runs.sync.retrieve(run_id)
+    if as_json:
+        output.json(run)
+    else:
+        describe(run)
+
+
+@command.command("cancel")
+@click.argument("run_id", metavar="ID")
+@options.folder
+@options.as_json
+def cancel(run_id: str, folder: Path | None, as_json: bool) -> None:
+    """Cancel a run; one that has ended stays as it is."""
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    with output.working("asking the server"):
+        runs.sync.cancel(run_id)
+        run = runs.sync.retrieve(run_id)
+    if as_json:
+        output.json({"id": run.id, "status": run.status})
+    elif run.status == "CANCELED":
+        click.echo(f"{run.id} is cancelled")
+    else:
+        click.echo(f"{run.id} stays {run.status}: it had ended")
+
+
+def describe(run: "Run") -> None:
+    """Write what is known of a run."""
+    from rich.table import Table
+
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    shown.add_column(style="bright_black", no_wrap=True)
+    shown.add_column(overflow="fold")
+    shown.add_row("run", run.id)
+    shown.add_row("task", run.task_identifier)
+    shown.add_row("status", output.status(run.status))
+    shown.add_row("created", _moment(run))
+    for name, value in _facts(run):
+        shown.add_row(name, value)
+    console = output.console()
+    console.print(shown)
+    if run.error is not None and run.error.stack_trace:
+        console.print()
+        console.print(run.error.stack_trace.rstrip(), style="red", markup=False)
+
+
+def _facts(run: "Run") -> "list[tuple[str, str]]":
+    import msgspec
+
+    def text(value: object) -> str:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+    facts = [("started", output.age(run.started_at) if run.started_at else "")]
+    facts.append(("delayed until", run.delayed_until.isoformat() if run.delayed_until and run.is_queued else ""))
+    facts.append(("computed for", output.duration(run.duration_ms) if run.started_at else ""))
+    facts.append(("attempts", str(run.attempt_count) if run.attempt_count else ""))
+    facts.append(("queue", run.queue))
+    facts.append(("tags", ", ".join(run.tags)))
+    facts.append(("parent", run.related_runs.parent.id if run.related_runs.parent else ""))
+    facts.append(("children", str(len(run.related_runs.children)) if run.related_runs.children else ""))
+    facts.append(("payload", "" if run.payload is None else text(run.payload)))
+    facts.append(("output", text(run.output) if run.is_success else ""))
+    facts.append(("error", str(run.error) if run.error else ""))
+    return [(name, value) for name, value in facts if value]
+
+
+def _moment(run: "Run") -> str:
+    return f"{run.created_at:%Y-%m-%d %H:%M:%S} UTC, {output.age(run.created_at)}"
+
+
+def _table(found: "list[ListedRun]") -> Any:  # noqa: ANN401 - rich's table
+    shown = output.table("run", "task", "status", "created", "computed", "tags")
+    for run in found:
+        computed = output.duration(run.duration_ms) if run.started_at else ""
+        shown.add_row(
+            run.id, run.task_identifier, output.status(run.status), output.age(run.created_at), computed,
+            ", ".join(run.tags),
+        )  # fmt: skip
+    return shown

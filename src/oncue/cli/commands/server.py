@@ -1,0 +1,136 @@
+"""``oncue server``: the API and the dashboard on a port, by one process or several.
+
+With several, this process takes the port and holds the database; its children serve on the socket they inherit. One
+that dies is started again.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from oncue.cli import database, logs, options, output, settings
+from oncue.cli.children import Child
+from oncue.cli.failures import CommandFailed
+from oncue.cli.signals import run_until_stopped
+
+if TYPE_CHECKING:
+    from oncue.api.settings import ServerSettings
+
+_PAUSE_S: Final = 1.0
+"""Before a process that died is started again."""
+
+
+@click.command("server")
+@options.port
+@options.host
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the port."
+)
+@options.folder
+@options.as_json
+@click.option("--inherited-socket", type=int, hidden=True)
+def command(
+    port: int | None, host: str | None, processes: int, folder: Path | None, as_json: bool, inherited_socket: int | None
+) -> None:
+    """Serve the API and the dashboard.
+
+    Keeps everything in the PostgreSQL that DATABASE_URL names; without it, in an embedded one in .oncue/. Migrates the
+    database first. Any number of servers may share one database.
+
+    \b
+    Examples:
+      oncue server
+      DATABASE_URL=postgresql://oncue:secret@db/oncue oncue server --host 0.0.0.0 --processes 4
+      ONCUE_BOOTSTRAP_SECRET_KEY=tr_dev_sk_... oncue server       accepts that key from the start
+    """
+    logs.set_up()
+    where = (settings.host(host), settings.port(port))
+    if inherited_socket is not None:
+        run_until_stopped(_serve_inherited(inherited_socket), serves=True)
+    elif processes == 1:
+        run_until_stopped(_serve_alone(*where, settings.folder(folder), as_json=as_json), serves=True)
+    else:
+        run_until_stopped(_serve_together(*where, settings.folder(folder), processes, as_json=as_json))
+
+
+async def _serve_alone(host: str, port: int, folder: Path, *, as_json: bool) -> None:
+    from oncue.api import serve
+
+    with contextlib.closing(serve.bind(host, port)) as listening:
+        async with database.opened(folder) as url:
+            await serve.serve(
+                _server_settings(url), started=lambda at: _announce(at, 1, as_json=as_json), listening=listening
+            )
+
+
+async def _serve_inherited(descriptor: int) -> None:
+    from oncue.api import serve
+
+    url = settings.database_url()
+    assert url is not None, "the parent says which database"
+    with contextlib.closing(socket.socket(fileno=descriptor)) as listening:
+        await serve.serve(_server_settings(url), started=lambda _: output.json("started"), listening=listening)
+
+
+async def _serve_together(host: str, port: int, folder: Path, processes: int, *, as_json: bool) -> None:
+    from oncue.api import serve
+
+    with contextlib.closing(serve.bind(host, port)) as listening:
+        async with database.opened(folder) as url:
+            started = asyncio.Event()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(processes):
+                        group.create_task(_keep_serving(listening.fileno(), url, started))
+                    await started.wait()
+                    _announce(serve.address(listening), processes, as_json=as_json)
+            except* CommandFailed as failures:
+                raise failures.exceptions[0] from None
+
+
+async def _keep_serving(descriptor: int, url: str, started: asyncio.Event) -> None:
+    """Keep one process serving until cancelled.
+
+    Raises:
+        CommandFailed: It ended before it ever served; it has said why.
+    """
+    while True:
+        async with _serving(descriptor, url) as child:
+            if await child.told() is not None:
+                started.set()
+            code = await child.ended()
+        if not started.is_set():
+            raise CommandFailed(f"a server process could not start (exit code {code}); the line above says why")
+        output.note(f"server process {child.pid} ended with exit code {code}; starting another")
+        await asyncio.sleep(_PAUSE_S)
+
+
+@asynccontextmanager
+async def _serving(descriptor: int, url: str) -> AsyncIterator[Child]:
+    child = await Child.start(
+        "server", "--inherited-socket", str(descriptor),
+        environment={settings.DATABASE_URL.name: url}, tells=True, shares=[descriptor],
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        await child.stop()
+
+
+def _server_settings(url: str) -> "ServerSettings":
+    from oncue.api.settings import ServerSettings
+
+    return ServerSettings(database_url=url, bootstrap_key=settings.bootstrap_key())
+
+
+def _announce(url: str, processes: int, *, as_json: bool) -> None:
+    if as_json:
+        output.json({"url": url, "processes": processes})
+    else:
+        click.echo(f"oncue serves at {url}; stop it with Ctrl-C")

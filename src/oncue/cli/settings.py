@@ -1,0 +1,161 @@
+"""Settings: what the environment tells the platform's side.
+
+The only reader of environment variables here, as ``sdk/settings`` is on the user's side. An option on the command line
+wins over its variable. A value that makes no sense raises SettingsError with the variable's name, what was found and
+what is accepted; secrets are never repeated.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from oncue.protocol.errors import SettingsError
+from oncue.sdk.settings import API_URL, SECRET_KEY
+
+DEFAULT_FOLDER: Final = ".oncue"
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 3030
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+_LARGEST_PORT: Final = 65_535
+_BOOTSTRAP_KEY: Final = re.compile(r"tr_(dev|prod)_sk_[A-Za-z0-9]{24}")
+
+
+class Variable(NamedTuple):
+    """One environment variable."""
+
+    name: str
+    accepted: str
+    default: str
+    meaning: str
+
+
+DATABASE_URL: Final = Variable(
+    "DATABASE_URL",
+    "postgresql://user:password@host:port/database",
+    "an embedded PostgreSQL in ONCUE_FOLDER",
+    "The PostgreSQL server, 15 or newer, that keeps everything.",
+)
+FOLDER: Final = Variable(
+    "ONCUE_FOLDER",
+    "a folder's path",
+    DEFAULT_FOLDER,
+    "Where the embedded PostgreSQL and the key of `oncue dev` are kept.",
+)
+HOST: Final = Variable("ONCUE_HOST", "an address of this machine", DEFAULT_HOST, "Where the server listens.")
+PORT: Final = Variable(
+    "ONCUE_PORT",
+    f"a port, 0 to {_LARGEST_PORT:,}; 0 takes any free one",
+    str(DEFAULT_PORT),
+    "Where the server listens.",
+)
+BOOTSTRAP_KEY: Final = Variable(
+    "ONCUE_BOOTSTRAP_SECRET_KEY",
+    "tr_dev_sk_ or tr_prod_sk_ and 24 letters or digits",
+    "none",
+    "A secret key that the server accepts from the start, for containers and tests.",
+)
+LOG: Final = Variable("ONCUE_LOG", ", ".join(LOG_LEVELS), "info", "The least important events that are logged.")
+
+VARIABLES: Final = (DATABASE_URL, FOLDER, HOST, PORT, BOOTSTRAP_KEY, LOG)
+"""Everything that this module reads."""
+
+
+def database_url() -> str | None:
+    """Return the DSN of the PostgreSQL server, or None to use the embedded one.
+
+    Raises:
+        SettingsError: It is not a DSN.
+    """
+    url = _value(DATABASE_URL)
+    if url is None:
+        return None
+    scheme, separator, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres") or not separator or not rest:
+        found = f"begins with {scheme[:20]!r}" if separator else "is not an address"
+        raise SettingsError(f"{DATABASE_URL.name} {found}; expected {DATABASE_URL.accepted}")
+    return url
+
+
+def folder(given: Path | None = None) -> Path:
+    """Return the folder for what is kept on this machine."""
+    return given or Path(_value(FOLDER) or DEFAULT_FOLDER)
+
+
+def host(given: str | None = None) -> str:
+    """Return the address to listen on."""
+    return given or _value(HOST) or DEFAULT_HOST
+
+
+def port(given: int | None = None) -> int:
+    """Return the port to listen on; 0 stands for any free one.
+
+    Raises:
+        SettingsError: It is not a port.
+    """
+    if given is not None:
+        return given
+    text = _value(PORT)
+    if text is None:
+        return DEFAULT_PORT
+    if not text.isascii() or not text.isdigit() or int(text) > _LARGEST_PORT:
+        raise SettingsError(f"{PORT.name}={text!r} is not a port; expected {PORT.accepted}")
+    return int(text)
+
+
+def bootstrap_key() -> str | None:
+    """Return the key that the server shall accept from the start.
+
+    Raises:
+        SettingsError: It has another shape.
+    """
+    key = _value(BOOTSTRAP_KEY)
+    if key is not None and _BOOTSTRAP_KEY.fullmatch(key) is None:
+        raise SettingsError(
+            f"{BOOTSTRAP_KEY.name} has {len(key)} characters of another shape; expected {BOOTSTRAP_KEY.accepted}"
+        )
+    return key
+
+
+def log_level(default: str = "info") -> str:
+    """Return the least important level of events to log, in lower case.
+
+    Args:
+        default: Where the environment says nothing.
+
+    Raises:
+        SettingsError: There is no such level.
+    """
+    text = _value(LOG)
+    if text is None:
+        return default
+    if text.lower() not in LOG_LEVELS:
+        raise SettingsError(f"{LOG.name}={text!r} is no level; expected one of {LOG.accepted}")
+    return text.lower()
+
+
+def has_secret_key() -> bool:
+    """Whether the environment has a key for the SDK's calls; see ``sdk/settings``."""
+    return bool(os.environ.get(SECRET_KEY, "").strip())
+
+
+def has_api_url() -> bool:
+    """Whether the environment says where the SDK's calls go; see ``sdk/settings``."""
+    return bool(os.environ.get(API_URL, "").strip())
+
+
+def for_child(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the environment of a process that we start.
+
+    Args:
+        changes: Variables to set; None takes one away.
+    """
+    merged: dict[str, str | None] = {**os.environ, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _value(variable: Variable) -> str | None:
+    """Return a variable's value without the space around it; empty counts as not set, as in a compose file."""
+    return os.environ.get(variable.name, "").strip() or None
