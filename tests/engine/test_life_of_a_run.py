@@ -2,7 +2,7 @@ import datetime
 
 import pytest
 
-from oncue.engine import environments, reading
+from oncue.engine import environments, reading, recovery
 from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
@@ -258,6 +258,23 @@ async def test_run_that_loses_its_worker_again_and_again_crashes(engine: Engine)
     assert view.status == "CRASHED"
     assert view.error is not None
     assert "6 times" in view.error.message
+
+
+async def test_run_in_a_lost_answer_goes_back_in_line(engine: Engine) -> None:
+    worker = await engine.announce(declared("add", queue="q", concurrency_limit=2))
+    for _ in range(3):
+        await engine.trigger("add")
+    known, _ = await engine.claim(worker)
+
+    holding = [ids.parse(ids.RUN, known.run_id)]
+    reclaimed = await engine.run(
+        lambda tx: recovery.reclaim(tx, engine.environment, worker, holding=holding, effects=engine.effects)
+    )
+    again = await engine.claim(worker)
+
+    assert (reclaimed, len(again)) == (1, 1)
+    assert again[0].attempt == 1
+    assert await engine.succeed(worker, known, *again) == []
 
 
 async def test_handed_back_run_costs_no_attempt(engine: Engine) -> None:

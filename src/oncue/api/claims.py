@@ -13,7 +13,7 @@ import uuid
 
 from oncue.api.calls import Call
 from oncue.api.polls import Poll
-from oncue.engine import attempts, dispatch, notices
+from oncue.engine import attempts, dispatch, notices, recovery
 from oncue.engine.events import Effects
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, ConnectionFailed
@@ -36,6 +36,8 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
     wait = min(request.wait_ms / 1000, services.settings.claim_wait.total_seconds())
     deadline = loop.time() + wait
     acknowledged = request.acknowledged
+    if request.holding is not None:
+        await _reclaim(call, worker, request.holding)
     leaving: asyncio.Task[None] | None = None
     with services.polls.hold(
         call.environment.id, worker, places=request.places, kind=services.kinds.of(worker)
@@ -57,6 +59,14 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
         finally:
             if leaving is not None:
                 leaving.cancel()
+
+
+async def _reclaim(call: Call, worker: uuid.UUID, holding: list[str]) -> None:
+    """The worker never got an answer that may have held runs: take back what it does not know of."""
+    known = [ids.parse(ids.RUN, run) for run in holding]
+    await call.services.write(
+        lambda tx, effects: recovery.reclaim(tx, call.environment, worker, holding=known, effects=effects)
+    )
 
 
 async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]) -> ClaimResponse:

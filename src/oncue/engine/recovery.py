@@ -8,6 +8,7 @@ Life of a run, this module's part::
 
     upkeep -> recovery.recover_lost: EXECUTING, WAITING_TO_RESUME -> PENDING, or CRASHED
     workers.leave -> recovery.release_held
+    api/claims, after an answer was lost -> recovery.reclaim
 """
 
 import datetime
@@ -58,6 +59,7 @@ _sql = queries.load("recovery")
 _lost_workers = _sql.many("lost_workers", LostWorker)
 _hopeless = _sql.many("hopeless", HopelessRun)
 _take_back = _sql.many("take_back", HeldRun)
+_take_unheld = _sql.many("take_unheld", HeldRun)
 _forget_workers = _sql.none("forget_workers")
 
 
@@ -100,10 +102,35 @@ async def release_held(tx: Tx, environment: Environment, worker: uuid.UUID, *, e
     return len(taken)
 
 
+async def reclaim(
+    tx: Tx, environment: Environment, worker: uuid.UUID, *, holding: Sequence[uuid.UUID], effects: Effects
+) -> int:
+    """Put back in line what a worker was given in an answer that it never got; costs no attempt.
+
+    Args:
+        holding: Every run that the worker knows it holds, those whose outcome it has yet to report included.
+
+    Returns:
+        How many runs the worker did not know of.
+    """
+    unheld = await _take_unheld(tx, env_id=environment.id, worker_id=worker, holding=holding)
+    changes = Changes()
+    await _account(tx, environment, unheld, changes=changes)
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    return len(unheld)
+
+
 async def _take(
     tx: Tx, environment: Environment, workers: Sequence[uuid.UUID], *, recoveries: int, changes: Changes
 ) -> list[HeldRun]:
     taken = await _take_back(tx, env_id=environment.id, workers=workers, recoveries=recoveries)
+    await _account(tx, environment, taken, changes=changes)
+    await _forget_workers(tx, env_id=environment.id, workers=workers)
+    return taken
+
+
+async def _account(tx: Tx, environment: Environment, taken: Sequence[HeldRun], *, changes: Changes) -> None:
     changes.freed.update(run.slot_lane for run in taken if run.slot_lane is not None)
     changes.pending.update(run.line_id for run in taken)
     await waits.forget(
@@ -113,5 +140,3 @@ async def _take(
         resuming_lines=[run.line_id for run in taken if run.was_resuming],
         changes=changes,
     )
-    await _forget_workers(tx, env_id=environment.id, workers=workers)
-    return taken

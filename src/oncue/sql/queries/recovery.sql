@@ -42,6 +42,31 @@ where live.env_id = held.env_id
   and live.run_id = held.run_id
 returning live.run_id, live.line_id, held.slot_lane, held.has_waited, held.was_resuming;
 
+-- name: take_unheld :many HeldRun
+-- Put back in line what a worker was given and does not know of.
+-- Moves: EXECUTING, WAITING_TO_RESUME -> PENDING.
+with unheld as (
+    select live.env_id, live.run_id, live.slot_lane, live.has_waited,
+        live.status = 'WAITING_TO_RESUME' and live.waits_left = 0 as was_resuming
+    from oncue.live as live
+    where live.worker_id = :worker_id::uuid
+      and live.env_id = :env_id::int
+      and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
+      and live.run_id <> all(:holding::uuid[])
+    order by live.run_id
+    for update
+)
+update oncue.live as live
+set status = 'PENDING',
+    worker_id = null,
+    slot_lane = null,
+    waits_left = 0,
+    has_waited = false
+from unheld
+where live.env_id = unheld.env_id
+  and live.run_id = unheld.run_id
+returning live.run_id, live.line_id, unheld.slot_lane, unheld.has_waited, unheld.was_resuming;
+
 -- name: forget_workers :none
 -- Drop workers that are gone, and what they had yet to be told.
 with told as (
