@@ -73,8 +73,12 @@ class FarEnd:
 
     async def outcome(self, run: work.Assignment) -> work.Outcome:
         """Wait for how a run ended."""
-        await self.until(lambda: any(o.run_id == run.run_id for o in self.outcomes))
-        return next(o for o in self.outcomes if o.run_id == run.run_id)
+        await self.until(lambda: self.ends_of(run))
+        return self.ends_of(run)[0]
+
+    def ends_of(self, run: work.Assignment) -> list[work.Outcome]:
+        """Return how a run has ended so far."""
+        return [outcome for outcome in self.outcomes if outcome.run_id == run.run_id]
 
     @property
     def unacknowledged(self) -> set[int]:

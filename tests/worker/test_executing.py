@@ -2,17 +2,24 @@
 
 import asyncio
 import contextvars
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from oncue import AbortRun, BatchTriggerError, Context, RateLimited, RetryAfter, current, task
+from oncue import AbortRun, BatchTriggerError, Context, RateLimited, RetryAfter, RunStopped, current, task
 from oncue.protocol import work
 from oncue.protocol.failures import BuiltInError, InternalError
+from oncue.sdk import execution
+from oncue.worker.executor import Executor
+from oncue.worker.places import Places
+from oncue.worker.runs import Session, Stop
+from oncue.worker.threads import Threads
 from tests.worker.conftest import Start
-from tests.worker.network import FarEnd, assignment
+from tests.worker.network import LONG_S, FarEnd, assignment
 
 
 class Email(msgspec.Struct):
@@ -323,6 +330,78 @@ async def test_async_run_out_of_time_is_ended(far_end: FarEnd, working: Start) -
     assert isinstance(outcome.error, InternalError)
     assert "0.02 s" in outcome.error.message
     assert [o.run_id for o in far_end.outcomes] == [run.run_id]
+
+
+async def test_plain_run_out_of_time_stops_at_its_next_call(far_end: FarEnd, working: Start) -> None:
+    seen: list[BaseException] = []
+    reported = threading.Event()
+
+    @task
+    def slow() -> None:
+        reported.wait(LONG_S)
+        try:
+            slow.sync.trigger()
+        except RunStopped as error:
+            seen.append(error)
+            raise
+
+    run = assignment("slow", max_duration_ms=20)
+    async with working(slow) as worker:
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+        reported.set()
+        await asyncio.wait_for(worker.executor.emptied.wait(), LONG_S)
+
+    assert isinstance(outcome, work.Ended)
+    assert [str(error) for error in seen] == ["the run must not go on: it used up its max_duration"]
+    assert [o.run_id for o in far_end.outcomes] == [run.run_id]
+    assert far_end.triggers == []
+
+
+async def test_run_stopped_before_its_first_step_frees_its_place() -> None:
+    @task
+    async def never() -> None: ...
+
+    places, reported = Places(1), list[work.Outcome]()
+    executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), reported.append)
+    run, waiting = assignment("never"), assignment("never")
+    executor.start([run, waiting], Session("worker_w", "dev", places))
+    for held in list(executor.runs.values()):
+        executor.stop(held, Stop.HANDED_BACK)
+    await asyncio.wait_for(executor.emptied.wait(), LONG_S)
+
+    assert places.free == 1
+    assert {outcome.run_id for outcome in reported} == {run.run_id, waiting.run_id}
+    assert {type(outcome) for outcome in reported} == {work.HandedBack}
+
+
+async def test_ten_thousand_parked_coroutines_stay_below_100_mb() -> None:
+    @task
+    async def parent() -> None:
+        running = execution.current.get()
+        assert running is not None
+        await running.wait_for_run("run_child")
+
+    places, reported = Places(100), list[work.Outcome]()
+    executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), reported.append)
+    session = Session("worker_w", "dev", places)
+    before_bytes = resident_bytes()
+    for _ in range(100):
+        executor.start([assignment("parent", b'{"some":"payload"}') for _ in range(100)], session)
+        await asyncio.sleep(0)
+    while places.taken:
+        await asyncio.sleep(0)
+    parked, grown_bytes = len(executor.runs), resident_bytes() - before_bytes
+    for run in list(executor.runs.values()):
+        run.parking.settle("run_child", work.ChildSucceeded("run_child", "child"), resumes=True)
+    await asyncio.wait_for(executor.emptied.wait(), LONG_S)
+
+    assert parked == len(reported) == 10_000
+    assert grown_bytes < 100_000_000
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_same_assignment_twice_is_executed_once(far_end: FarEnd, working: Start) -> None:

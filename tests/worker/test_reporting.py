@@ -31,6 +31,16 @@ async def test_outcome_is_sent_again_after_a_broken_connection(
     assert sum(record.getMessage().startswith("outcomes.failed") for record in caplog.records) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+async def test_refusal_that_may_pass_loses_no_outcome(far_end: FarEnd, working: Start, status: int) -> None:
+    far_end.refusals["outcomes"] = [(status, "")]
+    run = assignment("numbered", b"1")
+    async with working(numbered):
+        await far_end.give(run)
+
+        assert isinstance(await far_end.outcome(run), work.Succeeded)
+
+
 async def test_outcomes_keep_their_order_across_retries(far_end: FarEnd, working: Start) -> None:
     far_end.refusals["outcomes"] = [(500, "broken"), (500, "broken")]
     runs = [assignment("numbered", str(number).encode()) for number in range(300)]

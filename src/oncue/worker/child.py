@@ -21,8 +21,8 @@ _STDIN: Final = 0
 
 def main() -> int:
     """Be a worker process; return its exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     options = msgspec.json.decode(_line(), type=WorkerOptions)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, name="oncue-parent", daemon=True).start()
     return supervisor.run(options)
 

@@ -82,6 +82,9 @@ class Executor:
             assert limit_ms is not None
             ms = round(limit_ms.total_seconds() * 1000)
             self._report(outcomes.out_of_time(run.run_id, run.epoch, run.ran_ms(), ms))
+        if run.future is not None:
+            # A coroutine that is cancelled before its first step never runs, and so cannot finish the run itself.
+            run.future.add_done_callback(lambda _: self._finish(run, None))
         if not run.has_begun:
             self._finish(run, None)
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 _MARGIN_S: Final = 15.0
 """How much longer than promised a server may take to answer before it is taken for dead."""
 
+_IDLE_S: Final = 4.0
+"""Below the 5 s after which common servers close an idle connection, so that no request meets one being closed."""
+
 _encode: Final = msgspec.json.Encoder().encode
 _welcome: Final = msgspec.json.Decoder(work.Welcome)
 _claimed: Final = msgspec.json.Decoder(work.ClaimResponse)
@@ -48,7 +51,8 @@ class Link:
             "Content-Type": "application/json",
             "User-Agent": f"oncue-worker/{requests.version()}",
         }
-        self._session = aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0))
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S)
+        self._session = aiohttp.ClientSession(headers=headers, connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(

@@ -5,14 +5,11 @@ it is spoken to is in ``sdk/settings.py``.
 """
 
 import datetime
-from typing import Final
 
 import msgspec
 
+from oncue.protocol import limits
 from oncue.protocol.errors import SettingsError
-
-MAX_CONCURRENCY: Final = 10_000
-"""Places of one process; beyond that, more processes serve better."""
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +22,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]
     """Modules (``my_app.tasks``), files (``tasks.py``) or folders in which tasks are declared."""
     concurrency: int = 100
-    """Runs that each process executes at once, 1 to 10,000. A run that waits for another is not counted."""
+    """Runs that each process executes at once, 1 to 1,000. A run that waits for another is not counted."""
     processes: int = 1
     queues: tuple[str, ...] | None = None
     """Serve these queues only; None: every queue."""
@@ -34,11 +31,14 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     """Version of the deployed code, for runs that are locked to one."""
 
+    log_level: str = "INFO"
+    """Of the least important events that child processes log; one process logs as its program says."""
+
     def __post_init__(self) -> None:
         if not self.targets:
             raise SettingsError("nothing to run; expected a module (my_app.tasks), a file (tasks.py) or a folder")
-        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {MAX_CONCURRENCY:,}")
+        if not 1 <= self.concurrency <= limits.MAX_PLACES:
+            raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {limits.MAX_PLACES:,}")
         if self.processes < 1:
             raise SettingsError(f"processes={self.processes} is out of range; expected 1 or more")
         if self.grace < datetime.timedelta():

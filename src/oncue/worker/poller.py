@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from oncue.protocol import limits
-from oncue.protocol.errors import ApiError, ConnectionFailed, LeaseLost, NotFound
+from oncue.protocol.errors import ApiError, ConnectionFailed, LeaseLost, ServerError
 from oncue.protocol.work import ClaimRequest, ClaimResponse, HandedBack
 from oncue.worker.executor import Executor
 from oncue.worker.link import Link
@@ -74,11 +74,12 @@ class Poller:
             places = await self._wanted()
             try:
                 await self._claim(session, places, wait_ms)
-            except (LeaseLost, NotFound):
+            except LeaseLost:
                 self._unknown()
                 return
             except ApiError as error:
-                self._answer_lost = self._answer_lost or (places > 0 and isinstance(error, ConnectionFailed))
+                failed_on_the_way = isinstance(error, ConnectionFailed | ServerError)
+                self._answer_lost = self._answer_lost or (places > 0 and failed_on_the_way)
                 await asyncio.sleep(self._outage.failed(error))
             # Let what was started run its first step: what ends at once frees its place for the next claim.
             await asyncio.sleep(0)

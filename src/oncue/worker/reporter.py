@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from oncue import telemetry
-from oncue.protocol.errors import ApiError, ConnectionFailed, LeaseLost, NotFound, RateLimited, ServerError
+from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, PayloadTooLarge, UnprocessableRequest
 from oncue.protocol.work import Outcome, OutcomesRequest, OutcomesResponse, Succeeded
 from oncue.worker import outcomes
 from oncue.worker.outage import Outage
@@ -106,16 +106,18 @@ class Reporter:
         while True:
             try:
                 response = await self._link.report(OutcomesRequest(self._worker_id(), group))
-            except (ConnectionFailed, ServerError, RateLimited) as error:
-                await asyncio.sleep(self._outage.failed(error, outcomes=self.backlog))
-            except (LeaseLost, NotFound) as error:
+            except LeaseLost as error:
                 self._lost([outcome.run_id for outcome in group], str(error))
                 self._unknown()
                 return
-            except ApiError as error:
+            except (BadRequest, PayloadTooLarge, UnprocessableRequest) as error:
                 self._outage.over()
                 await self._divide(group, error)
                 return
+            except ApiError as error:
+                # Everything else may pass: a server that restarts, a proxy that is set up wrongly, a key that is not
+                # known yet.
+                await asyncio.sleep(self._outage.failed(error, outcomes=self.backlog))
             else:
                 self._outage.over()
                 self._lost(response.lost, "another execution counts, or the run was cancelled")

@@ -10,10 +10,13 @@ Life of a run, this module's part::
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -43,7 +46,7 @@ _SETTLE_S: Final = 1.0
 """How long runs that only wait are kept once nothing executes: the news that wakes them may be on its way."""
 
 _UNWIND_S: Final = 2.0
-"""How long cancelled tasks have for their ``finally`` blocks."""
+"""How long cancelled tasks have for their ``finally`` blocks, and threads of user code to end."""
 
 _FLUSH_S: Final = 5.0
 """How long the last outcomes and the good-bye may take with a server that is silent."""
@@ -259,25 +262,59 @@ def run(options: WorkerOptions) -> int:
     """
     if options.processes > 1:
         return processes.supervise(options)
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        loop = runner.get_loop()
-        main = loop.create_task(run_worker(options))
-        while True:
-            try:
-                loop.run_until_complete(main)
-            except SettingsError as error:
-                sys.stderr.write(f"error: {error}\n")
-                return 2
-            except OncueError as error:
-                sys.stderr.write(f"error: {error}\n")
-                return 1
-            except (SystemExit, KeyboardInterrupt):
-                # Raised by a task that user code made beside its own: asyncio lets these two out of the loop. The run
-                # that awaits it gets the exception and fails; the worker goes on.
-                if main.done():
-                    raise
-            else:
-                return 0
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    code = _run_on(loop, options)
+    _close(loop)
+    return _leave_threads(code)
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, options: WorkerOptions) -> int:
+    main = loop.create_task(run_worker(options))
+    while True:
+        try:
+            loop.run_until_complete(main)
+        except SettingsError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 2
+        except OncueError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+        except (SystemExit, KeyboardInterrupt):
+            # Raised by a task that user code made beside its own: asyncio lets these two out of the loop. The run
+            # that awaits it gets the exception and fails; the worker goes on.
+            if main.done():
+                raise
+        else:
+            return 0
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close the loop as ``asyncio.run`` does, but wait neither for tasks nor for threads that will not end."""
+    if left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(left, timeout=_UNWIND_S))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def _leave_threads(code: int) -> int:
+    """Return the exit code; where user code has left threads that do not end, end the process with it instead.
+
+    The worker has said good-bye and its runs are with others, but Python would wait for such a thread for ever.
+    """
+    deadline_s = time.monotonic() + _UNWIND_S
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+            if thread.is_alive():
+                logging.shutdown()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+    return code
 
 
 async def _ended(*parts: "asyncio.Future[Any]") -> None:
