@@ -5,6 +5,7 @@ holds no place on any worker, and would survive a restart of everything.
 """
 
 import ast
+import asyncio
 import sysconfig
 import warnings
 from collections.abc import Iterable
@@ -58,7 +59,8 @@ class Scope:
 
 @task(id="code-census")
 async def code_census(scope: Scope) -> Census:
-    files = python_files(scope.package)
+    # Walking the folders takes a moment, which would hold up every other run on the event loop.
+    files = await asyncio.to_thread(python_files, scope.package)
     counts: list[FileCount] = []
     for start in range(0, len(files), LARGEST_BATCH):
         items = [item(file) for file in files[start : start + LARGEST_BATCH]]

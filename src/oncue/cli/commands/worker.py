@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from oncue.cli import logs
+from oncue.cli import logs, settings
 
 _MOST_PROCESSES = 256
 
@@ -60,7 +60,13 @@ def command(
     if names == ():
         raise click.UsageError(f"--queues={queues!r} names no queue; expected names with commas between them")
     worker_options = supervisor.WorkerOptions(
-        targets=targets, concurrency=concurrency, processes=processes, queues=names, grace=length, version=version
+        targets=targets,
+        concurrency=concurrency,
+        processes=processes,
+        queues=names,
+        grace=length,
+        version=version,
+        log_level=settings.log_level().upper(),
     )
     # Said before any code is imported.
     sdk_settings.current()
