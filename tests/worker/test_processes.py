@@ -128,13 +128,14 @@ def program(far_end: FarEnd, tmp_path: Path) -> Start:
 
 async def until_it_takes_no_runs(far_end: FarEnd) -> None:
     """Wait until the worker has noticed a signal: it claims no runs, and gives back what an open claim brings in."""
-    async with asyncio.timeout(LONG_S):
-        while True:
-            late = assignment("quick")
-            await far_end.give(late)
-            await far_end.until(lambda: not far_end.claims[-1].places or far_end.ends_of(late))
-            if not far_end.claims[-1].places or far_end.ends_of(late) == [work.HandedBack(late.run_id, 1)]:
-                return
+    while await _takes(far_end, assignment("quick")):
+        pass
+
+
+async def _takes(far_end: FarEnd, late: work.Assignment) -> bool:
+    await far_end.give(late)
+    await far_end.until(lambda: not far_end.claims[-1].places or far_end.ends_of(late))
+    return bool(far_end.claims[-1].places) and far_end.ends_of(late) != [work.HandedBack(late.run_id, 1)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
