@@ -2,7 +2,10 @@ import asyncio
 import datetime
 from collections import Counter
 
+import pytest
+
 from oncue.protocol import ids
+from oncue.protocol.errors import UnprocessableRequest
 from oncue.protocol.triggers import NestedQueue, QueueOption
 from oncue.protocol.work import Assignment
 from oncue.store.pool import in_transaction
@@ -73,6 +76,26 @@ async def test_changed_limit_counts_runs_that_execute_already(engine: Engine) ->
     await engine.succeed(worker, *executing)
 
     assert (len(executing), len(held), len(raised)) == (2, 0, 1)
+
+
+async def test_limit_that_code_no_longer_declares_is_lifted(engine: Engine) -> None:
+    await engine.announce(declared("t", queue="q", concurrency_limit=1))
+    await engine.announce(declared("other", queue="q"))
+    for _ in range(3):
+        await engine.trigger("t")
+    named_only = await engine.announce("t")
+    held = await engine.claim(named_only)
+
+    worker = await engine.announce(declared("t", queue="q", concurrency_limit=None))
+
+    assert (len(held), len(await engine.claim(worker))) == (1, 2)
+
+
+async def test_tasks_must_agree_on_the_limit_of_a_queue(engine: Engine) -> None:
+    with pytest.raises(UnprocessableRequest, match="'q' is declared with concurrency_limit=1 and, by task 'b', with 2"):
+        await engine.announce(
+            declared("a", queue="q", concurrency_limit=1), declared("b", queue="q", concurrency_limit=2)
+        )
 
 
 async def test_zero_limit_holds_every_run_back(engine: Engine) -> None:

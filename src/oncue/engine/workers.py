@@ -9,6 +9,7 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,6 +18,7 @@ from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
+from oncue.protocol.errors import UnprocessableRequest
 from oncue.protocol.work import Announcement, TaskDeclaration
 from oncue.store import queries as sql
 from oncue.store.pool import Tx
@@ -54,14 +56,13 @@ async def announce(
 
     Args:
         lease: How long it may be silent.
+
+    Raises:
+        UnprocessableRequest: Its tasks do not agree on the limit of a queue.
     """
     tasks = {task.id: task for task in announcement.tasks}
     rows = await _declare_tasks(tx, env_id=environment.id, **_columns([tasks[slug] for slug in sorted(tasks)]))
-    limits = {
-        task.queue or f"task/{task.id}": task.concurrency_limit
-        for task in announcement.tasks
-        if task.concurrency_limit is not msgspec.UNSET
-    }
+    limits = _limits(announcement.tasks)
     changes = Changes()
     if limits:
         await queues.declare_limits(tx, environment, limits, changes=changes)
@@ -90,6 +91,21 @@ async def beat(tx: Tx, environment: Environment, worker: uuid.UUID, *, lease: da
 async def leave(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> None:
     """Let a worker go; what it still holds goes back in line and costs nothing."""
     await recovery.release_held(tx, environment, worker, effects=effects)
+
+
+def _limits(tasks: Sequence[TaskDeclaration]) -> dict[str, int | None]:
+    limits: dict[str, int | None] = {}
+    for task in tasks:
+        limit = task.concurrency_limit
+        if limit is msgspec.UNSET:
+            continue
+        queue = task.queue or f"task/{task.id}"
+        if limits.setdefault(queue, limit) != limit:
+            raise UnprocessableRequest(
+                f"queue {queue!r} is declared with concurrency_limit={limits[queue]} and, by task {task.id!r}, with "
+                f"{limit}; declare it once and share it"
+            )
+    return limits
 
 
 def _columns(tasks: list[TaskDeclaration]) -> dict[str, object]:

@@ -9,6 +9,7 @@ Source: wire contract §1.8.
 
 import datetime
 import decimal
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,9 +36,29 @@ def encode(value: object) -> bytes:
 
     Raises:
         TypeError: Something in it has no JSON form; names its type.
-        ValueError: A text cannot be stored (a lone surrogate).
+        ValueError: It cannot be stored: a lone surrogate in a text, or a float that is NaN or infinite.
     """
-    return _encoder.encode(value)
+    text = _encoder.encode(value)
+    # JSON has no NaN and no infinity. The encoder would write null for them, so look only where there is one.
+    if b"null" in text and _has_unwritable_float(value):
+        raise ValueError("a float is NaN or infinite, which JSON cannot say; expected a finite number, or None")
+    return text
+
+
+def _has_unwritable_float(value: object) -> bool:
+    plain_value = msgspec.to_builtins(value, enc_hook=_fallback, builtin_types=(float,))
+    left: list[object] = [plain_value]
+    while left:
+        match left.pop():
+            case float(number) if not math.isfinite(number):
+                return True
+            case dict(items):
+                left.extend(items.values())
+            case list(items) | tuple(items):
+                left.extend(items)
+            case _:
+                pass
+    return False
 
 
 def checked(document: bytes | msgspec.Raw, field: str) -> None:

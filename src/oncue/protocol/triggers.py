@@ -9,7 +9,6 @@ Life of a run, this module's part::
     sdk/requests -> TriggerRequest -> api/routes/tasks -> engine/triggering
 """
 
-
 import datetime
 
 import msgspec

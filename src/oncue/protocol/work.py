@@ -25,7 +25,7 @@ class TaskDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     id: str
     queue: str | None = None
     """Name of a queue shared with other tasks; absent: ``task/<id>``."""
-    concurrency_limit: int | None | msgspec.UnsetType = msgspec.UNSET
+    concurrency_limit: int | msgspec.UnsetType | None = msgspec.UNSET
     """Limit of that queue as the code has it; null: none; absent: the code says nothing of it, as where a task names
     a queue that is declared elsewhere."""
     retry: RetryPolicy | None = None

@@ -5,7 +5,7 @@ limit and is kept by the server.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oncue.protocol import limits
 
@@ -19,6 +19,8 @@ class Queue:
     name: str
     concurrency_limit: int | None = None
     """Runs that execute at once, 0 or more; None for no limit. With a concurrency key: for each value of the key."""
+    declares_limit: bool = True
+    """False where a task only names a queue that is declared elsewhere."""
 
 
 def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
@@ -61,9 +63,10 @@ def read(value: object) -> Queue:
         case Queue():
             return value
         case str():
-            return queue(value)
+            return replace(queue(value), declares_limit=False)
         case Mapping() if "name" in value and set(value) <= {"name", "concurrency_limit"}:
-            return queue(value["name"], concurrency_limit=value.get("concurrency_limit"))
+            named = queue(value["name"], concurrency_limit=value.get("concurrency_limit"))
+            return replace(named, declares_limit="concurrency_limit" in value)
         case _:
             raise ValueError(f"queue={value!r} is not a queue; expected {ACCEPTED}")
 

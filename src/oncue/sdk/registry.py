@@ -59,15 +59,18 @@ def declaration(task: "Task[Any, Any]") -> "TaskDeclaration":
     """
     import datetime
 
+    import msgspec
+
     from oncue.protocol.work import TaskDeclaration
 
     one_ms = datetime.timedelta(milliseconds=1)
     # Resolved here so that a worker refuses to start, rather than a run to end, over a bad annotation.
     _ = task.output_shape
+    limit = task.queue.concurrency_limit if task.queue is not None and task.queue.declares_limit else msgspec.UNSET
     return TaskDeclaration(
         id=task.id,
         queue=None if task.queue is None else task.queue.name,
-        concurrency_limit=None if task.queue is None else task.queue.concurrency_limit,
+        concurrency_limit=limit,
         retry=task.retry,
         machine=task.machine,
         ttl_ms=None if task.ttl is None else task.ttl // one_ms,

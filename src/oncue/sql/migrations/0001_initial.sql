@@ -188,13 +188,15 @@ create index batches_open on oncue.batches (env_id, created_at) where sealed_at 
 create table oncue.lanes (
     id bigint generated always as identity primary key,
     queue_id int not null references oncue.queues on delete cascade,
-    concurrency_key text,
+    -- Empty for runs without a key, which no caller can send: equality finds a lane by its index, as "is not distinct
+    -- from" would not.
+    concurrency_key text not null,
     -- The queue's effective limit; null: none, and then `running` is not counted.
     slots int,
     running int not null default 0,
     -- Runs whose wait is over and that have no slot yet: they go before any new one.
     resuming int not null default 0,
-    unique nulls not distinct (queue_id, concurrency_key)
+    unique (queue_id, concurrency_key)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 create table oncue.lines (

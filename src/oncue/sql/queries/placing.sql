@@ -14,7 +14,7 @@ left join oncue.tasks as task
 left join oncue.queues as queue
     on queue.env_id = :env_id::int and queue.name = coalesce(wanted.queue, task.queue, 'task/' || wanted.task)
 left join oncue.lanes as lane
-    on lane.queue_id = queue.id and lane.concurrency_key is not distinct from wanted.key
+    on lane.queue_id = queue.id and lane.concurrency_key = coalesce(wanted.key, '')
 left join oncue.lines as line
     on line.lane_id = lane.id and line.task_id = task.id
 order by wanted.position;
@@ -30,7 +30,7 @@ on conflict (env_id, name) do nothing;
 -- name: make_lanes :none
 -- Make the lanes that are missing, with their queue's effective limit.
 insert into oncue.lanes (queue_id, concurrency_key, slots)
-select queue.id, wanted.key, coalesce(queue.override_limit, queue.code_limit)
+select queue.id, coalesce(wanted.key, ''), coalesce(queue.override_limit, queue.code_limit)
 from unnest(:queues::text[], :keys::text[]) as wanted(queue, key)
 join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
 order by queue.id, wanted.key
@@ -48,7 +48,7 @@ select
 from unnest(:tasks::text[], :queues::text[], :keys::text[]) as wanted(task, queue, key)
 join oncue.tasks as task on task.env_id = :env_id::int and task.slug = wanted.task
 join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
-join oncue.lanes as lane on lane.queue_id = queue.id and lane.concurrency_key is not distinct from wanted.key
+join oncue.lanes as lane on lane.queue_id = queue.id and lane.concurrency_key = coalesce(wanted.key, '')
 order by lane.id, task.id
 on conflict (lane_id, task_id) do nothing;
 
