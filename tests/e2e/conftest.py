@@ -1,0 +1,38 @@
+"""Tests through real server and worker processes; see ``tests/fixtures/stack`` and the tasks in ``programs``."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+from oncue import tasks
+from tests.fixtures.stack import Program, Stack, called
+
+PROGRAMS = "tests.e2e.programs"
+EVERYDAY = ("parents", "blocking_parents", "parallel", "options", "failures")
+"""Modules whose tasks break nothing; one worker has them all."""
+
+Run: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture(scope="session")
+def everyday_worker(shared_stack: Stack) -> Program:
+    return shared_stack.start_worker(*(f"{PROGRAMS}.{name}" for name in EVERYDAY))
+
+
+@pytest.fixture
+def backend(shared_stack: Stack) -> Iterator[Stack]:
+    """The shared server, which the SDK of this process calls; a worker need not be there."""
+    with called(shared_stack.server):
+        yield shared_stack
+
+
+@pytest.fixture
+def run(backend: Stack, everyday_worker: Program) -> Run:
+    """Return what triggers a task by its id and waits for its output."""
+
+    async def trigger(task_id: str, payload: object = None, **options: Any) -> Any:
+        handle = await tasks.trigger(task_id, payload, **options)
+        return (await handle.result(30)).unwrap()
+
+    return trigger
