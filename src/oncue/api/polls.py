@@ -165,7 +165,8 @@ class Poll:
         self._stop_look()
         if self.places:
             self.room.looked(self.kind, self._generation, found=found, places=self.places)
-        self.room.pump()
+        # What was lined up while it looked is still to be looked for: by this one, unless another does.
+        self.room.pump(settles=self._generation == self.room.generation)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a reason to look again.
@@ -258,14 +259,18 @@ class _Room:
             self.dry.pop(kind, None)
             self.need = max(self.need, self.promised + 1)
 
-    def pump(self) -> None:
-        """Wake idle polls until what was promised covers the need."""
+    def pump(self, *, settles: bool = True) -> None:
+        """Wake idle polls until what was promised covers the need.
+
+        Args:
+            settles: Whether the need is forgotten where nobody is left to wake; not while one is about to wait.
+        """
         while self.need > self.promised:
             poll = next((poll for poll in self.idle if self.dry.get(poll.kind, 0) < self.generation), None)
             if poll is not None:
                 poll.wake()
                 continue
-            if not self.looking and not self.promised:
+            if settles and not self.looking and not self.promised:
                 # Everybody here has looked since; whoever comes looks first.
                 self.need = 0
             return
