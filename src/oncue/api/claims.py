@@ -1,7 +1,7 @@
 """Claims: a worker asks for runs, and is held until there is one, a notice, or its time is up.
 
 A claim that is held watches its connection: a worker that is gone must be given nothing. What was claimed in the very
-moment it left is handed back.
+moment it left is handed back, and so is what comes to a claim after its worker has asked anew without an answer to it.
 
 Life of a run, this module's part::
 
@@ -37,6 +37,7 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
     deadline = loop.time() + wait
     acknowledged = request.acknowledged
     if request.holding is not None:
+        services.polls.abandon(worker)
         await _reclaim(call, worker, request.holding)
     leaving: asyncio.Task[None] | None = None
     with services.polls.hold(
@@ -46,14 +47,14 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
             while True:
                 answer = await _look(call, poll, worker, request.places, acknowledged)
                 acknowledged = []
-                if leaving is not None and leaving.done():
+                if poll.is_abandoned:
                     await _hand_back(call, worker, answer.assignments)
-                    raise ConnectionFailed("the worker went away while its claim was held")
+                    raise ConnectionFailed("the worker no longer waits for this answer")
                 if answer.assignments or answer.notices or loop.time() >= deadline:
                     return answer
                 if leaving is None:
                     leaving = asyncio.create_task(call.disconnected())
-                    leaving.add_done_callback(lambda _: poll.end())
+                    leaving.add_done_callback(lambda _: poll.abandon())
                 if not await poll.wait(deadline - loop.time()):
                     return ClaimResponse()
         finally:
@@ -65,7 +66,8 @@ async def _reclaim(call: Call, worker: uuid.UUID, holding: list[str]) -> None:
     """The worker never got an answer that may have held runs: take back what it does not know of."""
     known = [ids.parse(ids.RUN, run) for run in holding]
     await call.services.write(
-        lambda tx, effects: recovery.reclaim(tx, call.environment, worker, holding=known, effects=effects)
+        lambda tx, effects: recovery.reclaim(tx, call.environment, worker, holding=known, effects=effects),
+        pool=call.services.control,
     )
 
 
@@ -87,5 +89,6 @@ async def _hand_back(call: Call, worker: uuid.UUID, assignments: list[Assignment
     outcomes = [HandedBack(run.run_id, run.epoch) for run in assignments]
     if outcomes:
         await call.services.write(
-            lambda tx, effects: attempts.report(tx, call.environment, worker, outcomes, effects=effects)
+            lambda tx, effects: attempts.report(tx, call.environment, worker, outcomes, effects=effects),
+            pool=call.services.control,
         )

@@ -60,6 +60,11 @@ class Polls:
             for poll in tuple(self._by_worker.get(worker, ())):
                 poll.notice()
 
+    def abandon(self, worker: uuid.UUID) -> None:
+        """Give up the polls of a worker: it no longer waits for their answers."""
+        for poll in tuple(self._by_worker.get(worker, ())):
+            poll.abandon()
+
     def wake_all(self) -> None:
         """Let every poll look again: hints may have been missed."""
         for polls in tuple(self._by_worker.values()):
@@ -118,6 +123,9 @@ class Polls:
 class Poll:
     """A claim that is held open until there is something for it.
 
+    Attributes:
+        is_abandoned: Nobody waits for its answer: what it finds must be handed back.
+
     Example::
 
         with polls.hold(...) as poll:
@@ -130,8 +138,8 @@ class Poll:
     """
 
     __slots__ = (
-        "_answer", "_generation", "_has_notice", "_is_looking", "_polls", "_promised", "kind", "places", "room",
-        "worker",
+        "_answer", "_generation", "_has_notice", "_is_looking", "_polls", "_promised", "is_abandoned", "kind",
+        "places", "room", "worker",
     )  # fmt: skip
 
     def __init__(self, polls: Polls, room: "_Room", worker: uuid.UUID, places: int, kind: Hashable) -> None:
@@ -139,7 +147,7 @@ class Poll:
         self.worker, self.places, self.kind = worker, places, kind
         self._answer: asyncio.Future[bool] | None = None
         self._generation, self._promised = 0, 0
-        self._is_looking = self._has_notice = False
+        self._is_looking = self._has_notice = self.is_abandoned = False
 
     def __enter__(self) -> Self:
         """Register; from now on nothing that happens is missed."""
@@ -174,7 +182,7 @@ class Poll:
         Returns:
             False where there will be none: the time is up, or the poll was ended.
         """
-        if self._polls.closed or seconds <= 0:
+        if self._polls.closed or self.is_abandoned or seconds <= 0:
             return False
         if self._has_notice:
             return True
@@ -206,6 +214,11 @@ class Poll:
     def end(self) -> None:
         """Let it come back with nothing."""
         self._settle(answer=False)
+
+    def abandon(self) -> None:
+        """Let it come back with nothing, and give it nothing more."""
+        self.is_abandoned = True
+        self.end()
 
     def _settle(self, *, answer: bool) -> None:
         self.room.idle.pop(self, None)

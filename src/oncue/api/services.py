@@ -132,6 +132,7 @@ async def _prepare(settings: ServerSettings) -> None:
         async with connection.transaction(isolation="read_committed"):
             await environments.ensure_default_project(connection)
             if settings.bootstrap_key is not None:
-                await environments.create_key(connection, "dev", name="bootstrap", secret=settings.bootstrap_key)
+                named = settings.bootstrap_key.removeprefix("tr_").partition("_")[0]
+                await environments.create_key(connection, named, name="bootstrap", secret=settings.bootstrap_key)
     finally:
         await connection.close()

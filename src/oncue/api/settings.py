@@ -19,7 +19,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 3030
     """0 takes any free port."""
     bootstrap_key: str | None = None
-    """A secret key that the dev environment accepts from the start."""
+    """A secret key that the environment which it names, as ``tr_dev_sk_...`` does, accepts from the start."""
     traffic_connections: int = 10
     """Connections to PostgreSQL for triggers, outcomes, batches and reading."""
     control_connections: int = 4

@@ -21,7 +21,15 @@ from oncue.engine import batches
 from oncue.engine.batches import Filled
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, UnprocessableRequest
-from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest, CreateBatchResponse, FillBatchResponse
+from oncue.protocol.triggers import (
+    AbortBatchRequest,
+    AbortBatchResponse,
+    BatchItem,
+    BatchView,
+    CreateBatchRequest,
+    CreateBatchResponse,
+    FillBatchResponse,
+)
 
 _GROUP: Final = 500
 _GROUP_BYTES: Final = 8 * 1024 * 1024
@@ -67,6 +75,16 @@ async def fill(call: Call, _: None) -> Answer:
         )
     )
     return Answer(answer)
+
+
+async def abort(call: Call, request: AbortBatchRequest) -> Answer:
+    """Give a batch up that cannot be filled."""
+    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    return Answer(
+        await call.services.write(
+            lambda tx, effects: batches.give_up(tx, call.environment, batch, reason=request.reason, effects=effects)
+        )
+    )
 
 
 async def retrieve(call: Call, _: None) -> Answer:
@@ -151,6 +169,15 @@ ROUTES = (
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
         ),
+    ),
+    Route(
+        method="POST",
+        path="/api/v3/batches/{batch}/abort",
+        handle=abort,
+        summary="Give up a batch that cannot be filled",
+        body=AbortBatchRequest,
+        answer=AbortBatchResponse,
+        errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
     ),
     Route(
         method="GET",
