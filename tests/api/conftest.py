@@ -1,0 +1,34 @@
+"""Servers under test, each on the test's own database."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from oncue.engine import environments
+from oncue.store.pool import connect
+from tests.api.client import Client, served
+
+
+@pytest.fixture
+async def server_url_http(database_url: str) -> AsyncIterator[str]:
+    """Address of a server."""
+    async with served(database_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(server_url_http: str) -> AsyncIterator[Client]:
+    """A client of that server in the dev environment."""
+    async with Client(server_url_http) as client:
+        yield client
+
+
+@pytest.fixture
+async def prod_client(server_url_http: str, database_url: str) -> AsyncIterator[Client]:
+    """A client of that server in the production environment."""
+    connection = await connect(database_url)
+    async with connection.transaction():
+        key = await environments.create_key(connection, "prod", name="test")
+    await connection.close()
+    async with Client(server_url_http, key.secret) as client:
+        yield client

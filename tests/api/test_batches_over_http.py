@@ -1,0 +1,180 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from oncue.protocol import ids
+from tests.api.client import NDJSON, Client, Reply
+
+
+def lines(*indexes: int, **more: Any) -> bytes:
+    items = [{"index": index, "task": "add", "payload": {"n": index}, **more} for index in indexes]
+    return b"\n".join(msgspec.json.encode(item) for item in items)
+
+
+async def created(client: Client, run_count: int, **more: Any) -> str:
+    reply = await client.post("/api/v3/batches", {"runCount": run_count, **more})
+    assert reply.status == 202, reply
+    return str(reply.body["id"])
+
+
+async def filled(client: Client, batch: str, body: Any) -> Reply:
+    return await client.send("POST", f"/api/v3/batches/{batch}/items", body, headers=NDJSON)
+
+
+async def test_full_batch_is_sealed_and_keeps_item_order(client: Client) -> None:
+    worker = await client.announce("add")
+    batch = await created(client, 3)
+
+    reply = await filled(client, batch, lines(2, 0, 1))
+    shown = await client.get(f"/api/v2/batches/{batch}")
+    payloads = {run["runId"]: run["payload"]["n"] for run in (await client.claim(worker))["assignments"]}
+
+    assert reply.body == {"id": batch, "itemsAccepted": 3, "itemsDeduplicated": 0, "sealed": True, "runCount": 3}
+    assert (shown.body["status"], shown.body["runCount"]) == ("PROCESSING", 3)
+    assert [payloads[run] for run in shown.body["runs"]] == [0, 1, 2]
+
+
+async def test_missing_items_leave_the_batch_open(client: Client) -> None:
+    batch = await created(client, 3)
+
+    part = await filled(client, batch, lines(0, 2))
+    rest = await filled(client, batch, lines(0, 1, 2))
+
+    assert part.body == {
+        "id": batch, "itemsAccepted": 2, "itemsDeduplicated": 0, "sealed": False, "runCount": 3,
+        "enqueuedCount": 2, "expectedCount": 3,
+    }  # fmt: skip
+    assert (rest.body["itemsAccepted"], rest.body["itemsDeduplicated"], rest.body["sealed"]) == (1, 2, True)
+
+
+async def test_sealed_batch_answers_a_stream_sent_again(client: Client) -> None:
+    batch = await created(client, 1)
+    await filled(client, batch, lines(0))
+
+    again = await filled(client, batch, lines(0))
+
+    assert (again.status, again.body["itemsAccepted"], again.body["sealed"]) == (200, 0, True)
+
+
+async def test_creation_sent_again_makes_one_batch(client: Client) -> None:
+    headers = {"x-trigger-request-idempotency-key": "0d3ad0a5-50cf-4f0b-8a0e-d4ad4a6b8ad5"}
+    minted = ids.new_batch_id()
+
+    first = await client.post("/api/v3/batches", {"runCount": 2}, headers=headers)
+    second = await client.post("/api/v3/batches", {"runCount": 2}, headers=headers)
+    own = await created(client, 2, id=minted)
+    own_again = await created(client, 2, id=minted)
+
+    assert first.body["id"] == second.body["id"]
+    assert own == own_again == minted
+
+
+async def test_items_arriving_in_pieces_are_read_across_them(client: Client) -> None:
+    batch = await created(client, 40)
+    body = b"\n\n" + lines(*range(40)).replace(b"\n", b"\r\n") + b"\n  \n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 7):
+            yield body[start : start + 7]
+            await asyncio.sleep(0)
+
+    async with client._session.post(f"/api/v3/batches/{batch}/items", data=pieces(), headers=NDJSON) as response:
+        reply = await response.json()
+
+    assert (reply["itemsAccepted"], reply["sealed"]) == (40, True)
+
+
+async def test_stream_longer_than_a_group_is_taken_whole(client: Client) -> None:
+    batch = await created(client, 1_000)
+
+    reply = await filled(client, batch, lines(*range(1_000)))
+
+    assert (reply.body["itemsAccepted"], reply.body["sealed"]) == (1_000, True)
+
+
+async def test_line_that_is_no_json_is_named_by_number(client: Client) -> None:
+    batch = await created(client, 3)
+
+    reply = await filled(client, batch, lines(0) + b"\n{\n" + lines(1))
+
+    assert (reply.status, reply.body["error"].startswith("Invalid JSON at line 2: ")) == (400, True)
+
+
+async def test_item_of_wrong_type_is_named_by_index(client: Client) -> None:
+    batch = await created(client, 3)
+
+    typed = await filled(client, batch, lines(0) + b'\n{"index": 1, "task": 5}')
+    untold = await filled(client, batch, b'{"index": "x", "task": "add"}')
+    beyond = await filled(client, batch, lines(3))
+
+    assert (typed.status, typed.body["error"]) == (422, "Invalid item at index 1: task: expected str, got int")
+    assert (untold.status, untold.body["error"]) == (422, "Invalid item at line 1: index: expected int, got str")
+    assert (beyond.status, beyond.body["error"].startswith("Invalid item at index 3")) == (422, True)
+
+
+async def test_items_before_a_broken_line_are_kept(client: Client) -> None:
+    batch = await created(client, 600)
+
+    broken = await filled(client, batch, lines(*range(550)) + b"\n{")
+    again = await filled(client, batch, lines(*range(600)))
+
+    assert broken.status == 400
+    assert (again.body["itemsAccepted"], again.body["itemsDeduplicated"], again.body["sealed"]) == (100, 500, True)
+
+
+async def test_item_that_breaks_a_rule_fails_alone(client: Client) -> None:
+    batch = await created(client, 2)
+    bad = msgspec.json.encode({"index": 1, "task": "add", "options": {"maxAttempts": 0}})
+
+    reply = await filled(client, batch, lines(0) + b"\n" + bad)
+    runs = (await client.get(f"/api/v2/batches/{batch}")).body["runs"]
+    shown = [(await client.get(f"/api/v3/runs/{run}")).body["status"] for run in runs]
+
+    assert (reply.body["itemsAccepted"], reply.body["sealed"]) == (2, True)
+    assert shown == ["PENDING_VERSION", "SYSTEM_FAILURE"]
+
+
+async def test_nul_in_an_item_fails_that_item_only(client: Client) -> None:
+    batch = await created(client, 2)
+
+    reply = await filled(client, batch, lines(0) + b"\n" + lines(1, options={"tags": ["a\0"]}))
+
+    assert (reply.status, reply.body["sealed"]) == (200, True)
+
+
+async def test_batch_of_another_environment_is_not_found(client: Client, prod_client: Client) -> None:
+    batch = await created(client, 1)
+
+    reply = await filled(prod_client, batch, lines(0))
+    shown = await prod_client.get(f"/api/v2/batches/{batch}")
+
+    assert (reply.status, reply.body["error"]) == (422, f"Batch {batch} not found")
+    assert shown.status == 404
+
+
+async def test_body_that_is_not_ndjson_is_refused(client: Client) -> None:
+    batch = await created(client, 1)
+
+    reply = await client.post(f"/api/v3/batches/{batch}/items", lines(0), headers={"Content-Type": "application/json"})
+
+    assert (reply.status, reply.body["error"]) == (
+        415, "Content-Type is 'application/json'; expected application/x-ndjson",
+    )  # fmt: skip
+
+
+async def test_results_come_in_item_order_and_pages(client: Client) -> None:
+    worker = await client.announce("add")
+    batch = await created(client, 3)
+    await filled(client, batch, lines(0, 1, 2))
+    for assignment in reversed((await client.claim(worker))["assignments"]):
+        await client.succeed(worker, assignment, assignment["payload"]["n"])
+
+    first = await client.get(f"/api/v1/work/batches/{batch}/results?limit=2")
+    rest = await client.get(f"/api/v1/work/batches/{batch}/results?after=2&limit=2")
+    shown = await client.get(f"/api/v2/batches/{batch}")
+
+    assert [item["output"] for item in first.body["items"]] == [0, 1]
+    assert [item["output"] for item in rest.body["items"]] == [2]
+    assert shown.body["status"] == "COMPLETED"

@@ -1,0 +1,145 @@
+"""What is refused over HTTP, in which words, and whether sending it again may help."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from oncue.engine import reading
+from oncue.protocol import ids
+from tests.api.client import NDJSON, Client, served
+
+RUN, BATCH = ids.new_run_id(), ids.new_batch_id()
+TRIGGER = "/api/v1/tasks/add/trigger"
+
+REFUSED: list[tuple[str, str, Any, int, str]] = [
+    ("POST", TRIGGER, b"", 400, "the body is empty; expected JSON"),
+    ("POST", TRIGGER, b'{"payload": ', 400, "the body is not valid JSON"),
+    ("POST", TRIGGER, b'{"options": {"queue": "\xff"}}', 400, "the body is not valid JSON"),
+    ("POST", TRIGGER, b"[]", 400, "the body: expected object, got array"),
+    ("POST", TRIGGER, {"options": {"maxAttempts": "x"}}, 400, "options.maxAttempts: expected int, got str"),
+    ("POST", TRIGGER, {"options": {"maxAttempts": 0}}, 400, "options.maxAttempts"),
+    ("POST", TRIGGER, {"options": {"tags": ["a", 1]}}, 400, "options.tags[1]: expected str, got int"),
+    ("POST", TRIGGER, {"options": {"queue": "a\0"}}, 400, "options.queue holds a NUL character"),
+    ("POST", TRIGGER, {"options": {"tags": [str(n) for n in range(11)]}}, 422, "11 tags"),
+    ("POST", TRIGGER, {"options": {"runId": "run_1"}}, 400, "is not a run id"),
+    ("POST", TRIGGER, b'{"payload": ' + b"[" * 100_000, 400, "nested too deeply"),
+    ("POST", "/api/v1/tasks/%ff/trigger", {}, 400, "task in the path is not UTF-8"),
+    ("POST", "/api/v1/tasks/a%00b/trigger", {}, 400, "task in the path is empty or holds a NUL"),
+    ("POST", "/api/v1/tasks//trigger", {}, 400, "task in the path is empty"),
+    ("POST", "/api/v3/batches", {}, 400, "runCount is missing"),
+    ("POST", "/api/v3/batches", {"runCount": 1001}, 400, "exceeds maximum allowed of 1000"),
+    ("POST", "/api/v3/batches", {"runCount": 0}, 400, "runCount: found 0"),
+    ("GET", f"/api/v3/runs/{RUN}", None, 404, f"no run {RUN}"),
+    ("GET", "/api/v3/runs/nonsense", None, 400, "'nonsense' is not a run id"),
+    ("POST", f"/api/v2/runs/{RUN}/cancel", None, 404, f"no run {RUN}"),
+    ("GET", f"/api/v2/batches/{BATCH}", None, 404, f"no batch {BATCH}"),
+    ("GET", "/api/v1/runs?page[size]=0", None, 400, "page[size]: found '0'; expected 1 to 100"),
+    ("GET", "/api/v1/runs?filter[status]=GONE", None, 400, "filter[status]: found 'GONE'; expected any of"),
+    ("GET", "/api/v1/runs?filter[isTest]=maybe", None, 400, "expected true or false"),
+    ("GET", "/api/v1/runs?filter[createdAt][from]=soon", None, 400, "expected milliseconds since 1970"),
+    ("GET", "/api/v1/runs?filter[createdAt][period]=soon", None, 400, "expected a duration"),
+    ("GET", "/api/v1/runs?filter[colour]=red", None, 400, "filter[colour] is not supported"),
+    ("GET", "/api/v1/runs?filter[tag]=%00", None, 400, "holds a NUL character"),
+    ("GET", "/api/v1/runs?filter[tag]=%ff", None, 400, "the query cannot be read"),
+    ("POST", "/api/v1/work/claim", {"workerId": "w", "places": 1}, 400, "'w' is not a worker id"),
+    ("POST", "/api/v1/work/claim", {"workerId": ids.new_worker_id(), "places": 1_001}, 400, "places: found 1001"),
+    ("POST", "/api/v1/work/claim", {"workerId": ids.new_worker_id(), "places": 1}, 409, "announce it again"),
+    ("POST", "/api/v1/work/outcomes", {"workerId": "w", "outcomes": [{"outcome": "odd"}]}, 400, "outcomes[0].outcome"),
+    ("GET", f"/api/v1/work/batches/{BATCH}/results?limit=0", None, 400, "limit: found '0'"),
+    ("GET", "/api/v1/nothing", None, 404, "no route GET /api/v1/nothing; see /openapi.json"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case[4][:40])
+async def test_refusal_names_the_field_and_forbids_retries(
+    client: Client, case: tuple[str, str, Any, int, str]
+) -> None:
+    method, path, body, status, words = case
+
+    reply = await client.send(method, path, body)
+
+    assert (reply.status, words in reply.body["error"]) == (status, True), reply
+    assert reply.body.keys() == {"error", "code"}
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["x-should-retry"] == "false"
+
+
+async def test_wrong_method_names_those_that_are_allowed(client: Client) -> None:
+    reply = await client.send("DELETE", "/api/v1/runs")
+
+    assert (reply.status, reply.headers["allow"]) == (405, "GET")
+    assert reply.body["error"] == "DELETE is not allowed here; expected GET"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "words"),
+    [
+        (None, "no API key was sent"),
+        ("Basic abc", "holds no bearer key"),
+        ("Bearer ", "holds no bearer key"),
+        ("Bearer tr_dev_sk_111111111111111111111111", "is not known here, or was revoked"),
+        ("Bearer \u00fc", "is not known here, or was revoked"),
+    ],
+)
+async def test_missing_or_wrong_key_is_told_what_to_send(
+    server_url_http: str, authorization: str | None, words: str
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with Client(server_url_http, key=None) as stranger:
+        reply = await stranger.post(TRIGGER, {}, headers=headers)
+
+    assert (reply.status, reply.body["code"]) == (401, "unauthorized")
+    assert words in reply.body["error"]
+    assert "send Authorization: Bearer tr_" in reply.body["error"]
+
+
+async def test_long_body_is_refused_with_size_and_limit(database_url: str) -> None:
+    async with served(database_url, max_trigger_bytes=1_000) as url, Client(url) as client:
+        fits = await client.post(TRIGGER, {"payload": "x" * 900})
+        declared = await client.post(TRIGGER, {"payload": "x" * 5_000})
+        line = await client.post(
+            f"/api/v3/batches/{(await client.post('/api/v3/batches', {'runCount': 1})).body['id']}/items",
+            json.dumps({"index": 0, "task": "add", "payload": "x" * 5_000}).encode(),
+            headers=NDJSON,
+        )
+
+    assert fits.status == 200
+    assert (declared.status, declared.body["code"]) == (413, "payload_too_large")
+    assert declared.body["error"].endswith("bytes or more; the limit is 1,000")
+    assert (line.status, line.body["error"]) == (413, "line 1 is longer than 1,000 bytes, the limit of a line")
+
+
+async def test_streamed_body_is_cut_at_the_limit(database_url: str) -> None:
+    async with served(database_url, max_trigger_bytes=1_000) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        request = (
+            f"POST {TRIGGER} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer tr_dev_sk_{'0' * 24}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n" + f"{600:x}\r\n{'x' * 600}\r\n" * 2
+        )
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request.encode())
+        status = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+    # The body never ended: the refusal came as soon as the limit was passed.
+    assert status.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_unforeseen_error_is_logged_and_hides_its_cause(
+    database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(reading, "retrieve", broken)
+    async with served(database_url) as url, Client(url) as client:
+        reply = await client.get(f"/api/v3/runs/{RUN}")
+
+    (record,) = [record for record in caplog.records if getattr(record, "event", "") == "request.failed"]
+    assert (reply.status, reply.body["code"]) == (500, "server_error")
+    assert "secret" not in reply.body["error"]
+    assert reply.body["error"].endswith(record.fields["request_id"])  # type: ignore[attr-defined]
+    assert "x-should-retry" not in reply.headers

@@ -1,0 +1,84 @@
+import asyncio
+import datetime
+
+import pytest
+
+from oncue.api import upkeep as module
+from oncue.api.upkeep import Upkeep
+from oncue.engine.events import Effects
+from oncue.engine.upkeep import Chore
+from oncue.store.pool import Pool
+
+MOMENT = datetime.timedelta(milliseconds=1)
+
+
+async def until(condition: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        await condition.wait()
+
+
+async def test_failing_chore_is_logged_tried_again_and_stops_no_other(
+    db: Pool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_BACKOFF_SECONDS", 0.001)
+    runs = {"broken": 0, "sound": 0}
+    recovered, repeated = asyncio.Event(), asyncio.Event()
+
+    async def broken(_: Pool) -> Effects:
+        runs["broken"] += 1
+        if runs["broken"] <= 2:
+            raise RuntimeError("out of order")
+        recovered.set()
+        return Effects()
+
+    async def sound(_: Pool) -> Effects:
+        runs["sound"] += 1
+        if runs["sound"] >= 3:
+            repeated.set()
+        return Effects()
+
+    upkeep = Upkeep(db, apply=lambda _: None, chores=[Chore("broken", MOMENT, broken), Chore("sound", MOMENT, sound)])
+    upkeep.start()
+    await until(recovered)
+    await until(repeated)
+    await upkeep.stop()
+
+    failures = [record.fields for record in caplog.records if getattr(record, "event", "") == "upkeep.failed"]  # type: ignore[attr-defined]
+    assert [(failure["chore"], failure["message"]) for failure in failures] == [("broken", "out of order")] * 2
+
+
+async def test_effects_of_a_chore_are_told(db: Pool) -> None:
+    told = asyncio.Event()
+
+    async def found(_: Pool) -> Effects:
+        effects = Effects()
+        effects.keys_changed = True
+        return effects
+
+    def apply(effects: Effects) -> None:
+        if effects.keys_changed:
+            told.set()
+
+    upkeep = Upkeep(db, apply=apply, chores=[Chore("found", MOMENT, found)])
+    upkeep.start()
+    await until(told)
+    await upkeep.stop()
+
+
+async def test_hint_of_a_nearer_run_wakes_the_loop(db: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: asyncio.Queue[None] = asyncio.Queue()
+
+    async def release_due(_: Pool) -> tuple[Effects, datetime.timedelta | None]:
+        looked.put_nowait(None)
+        return Effects(), None
+
+    monkeypatch.setattr("oncue.engine.upkeep.release_due", release_due)
+    upkeep = Upkeep(db, apply=lambda _: None, chores=[])
+    upkeep.start()
+
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            await looked.get()
+            upkeep.wake()
+
+    await upkeep.stop()
