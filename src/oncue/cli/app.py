@@ -104,7 +104,8 @@ def run(arguments: Sequence[str]) -> int:
         said = failures.explain(error)
         if said is None:
             raise
-        output.error(said)
+        if said:
+            output.error(said)
         return 1
     return result if isinstance(result, int) else 0
 

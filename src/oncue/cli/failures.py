@@ -17,9 +17,17 @@ class CommandFailed(OncueError):
     code: ClassVar[str] = "command_failed"
 
 
+class ChildFailed(CommandFailed):
+    """A process that the command started ended before it was ready; it has said why itself."""
+
+    code: ClassVar[str] = "child_failed"
+
+
 def explain(error: Exception) -> str | None:
-    """Return what to tell a person, on one line, or None where the error is not an expected one."""
+    """Return what to tell a person, on one line, empty where all is said, or None where the error is not expected."""
     match error:
+        case ChildFailed():
+            return ""
         case OncueError():
             return _one_line(str(error))
         case ModuleNotFoundError() if (error.name or "").partition(".")[0] in _EXTRA:

@@ -13,7 +13,7 @@ import msgspec
 
 from oncue.cli import output, settings
 from oncue.cli.children import Child
-from oncue.cli.failures import CommandFailed
+from oncue.cli.failures import ChildFailed
 
 
 class Place(NamedTuple):
@@ -46,7 +46,7 @@ async def served(place: Place, environment: Mapping[str, str | None]) -> AsyncIt
         environment: Further variables for the server's process.
 
     Raises:
-        CommandFailed: It could not start; it has said why on standard error.
+        ChildFailed: It could not start; it has said why on standard error.
     """
     with output.working("starting PostgreSQL and the server"):
         process = await Child.start(
@@ -59,7 +59,7 @@ async def served(place: Place, environment: Mapping[str, str | None]) -> AsyncIt
             await process.stop()
             raise
     if told is None:
-        raise CommandFailed(f"the server did not start (exit code {await process.ended()}); the line above says why")
+        raise ChildFailed(f"the server did not start (exit code {await process.ended()})")
     try:
         yield Served(msgspec.json.decode(told, type=_Told).url, place.key, process)
     finally:

@@ -1,17 +1,14 @@
 """``oncue runs``: list, show and cancel runs, through the API."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from oncue.cli import client, options, output, settings
-from oncue.protocol.status import SHOWN
 
 if TYPE_CHECKING:
     from oncue.sdk.run import ListedRun, Run
-
-_STATUSES: Final = tuple(dict.fromkeys(SHOWN.values()))
 
 
 @click.group("runs")
@@ -30,17 +27,14 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES, case_sensitive=False), help="May be repeated.",
-    metavar="STATUS",
-)  # fmt: skip
+@click.option("--status", "statuses", multiple=True, metavar="STATUS", help="May be repeated.")
 @click.option("--task", "tasks", multiple=True, help="May be repeated.")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The most to list.")
 @options.folder
 @options.as_json
 def list_(
-    statuses: tuple[Any, ...],
+    statuses: tuple[str, ...],
     tasks: tuple[str, ...],
     tags: tuple[str, ...],
     limit: int,
@@ -54,9 +48,14 @@ def list_(
     """
     from oncue.sdk import runs
 
+    wanted: Any = tuple(status.upper() for status in statuses) or None
+    try:
+        asking = runs.sync.list(status=wanted, task=tasks or None, tag=tags or None, limit=limit)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     client.prepare(settings.folder(folder))
     with output.working("asking the server"):
-        found = list(runs.sync.list(status=statuses or None, task=tasks or None, tag=tags or None, limit=limit))
+        found = list(asking)
     if as_json:
         output.json(found)
     elif found:

@@ -16,7 +16,7 @@ import click
 
 from oncue.cli import database, logs, options, output, settings
 from oncue.cli.children import Child
-from oncue.cli.failures import CommandFailed
+from oncue.cli.failures import ChildFailed
 from oncue.cli.signals import run_until_stopped
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ async def _serve_together(host: str, port: int, folder: Path, processes: int, *,
 
     with contextlib.closing(serve.bind(host, port)) as listening:
         async with database.opened(folder) as url:
+            # Once, before any child would say it: a database that is away, or that cannot be migrated.
+            async with database.migrated(folder):
+                pass
             started = asyncio.Event()
             try:
                 async with asyncio.TaskGroup() as group:
@@ -90,7 +93,7 @@ async def _serve_together(host: str, port: int, folder: Path, processes: int, *,
                         group.create_task(_keep_serving(listening.fileno(), url, started))
                     await started.wait()
                     _announce(serve.address(listening), processes, as_json=as_json)
-            except* CommandFailed as failures:
+            except* ChildFailed as failures:
                 raise failures.exceptions[0] from None
 
 
@@ -98,7 +101,7 @@ async def _keep_serving(descriptor: int, url: str, started: asyncio.Event) -> No
     """Keep one process serving until cancelled.
 
     Raises:
-        CommandFailed: It ended before it ever served; it has said why.
+        ChildFailed: It ended before it ever served; it has said why.
     """
     while True:
         async with _serving(descriptor, url) as child:
@@ -106,7 +109,7 @@ async def _keep_serving(descriptor: int, url: str, started: asyncio.Event) -> No
                 started.set()
             code = await child.ended()
         if not started.is_set():
-            raise CommandFailed(f"a server process could not start (exit code {code}); the line above says why")
+            raise ChildFailed(f"a server process could not start (exit code {code})")
         output.note(f"server process {child.pid} ended with exit code {code}; starting another")
         await asyncio.sleep(_PAUSE_S)
 
