@@ -3,7 +3,7 @@ import datetime
 import msgspec
 import pytest
 
-from oncue.engine import batches, requests, triggering
+from oncue.engine import batch_reading, giving_up, requests, triggering
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
 from oncue.protocol.triggers import BatchItem, BatchView, TriggerOptions
@@ -16,7 +16,7 @@ def item(index: int, task: str = "t", **options: object) -> BatchItem:
 
 
 async def view(engine: Engine, batch: str) -> BatchView:
-    return await engine.run(lambda tx: batches.retrieve(tx, engine.environment, ids.parse(ids.BATCH, batch)))
+    return await engine.run(lambda tx: batch_reading.retrieve(tx, engine.environment, ids.parse(ids.BATCH, batch)))
 
 
 async def test_batch_seals_when_every_item_is_there(engine: Engine) -> None:
@@ -60,7 +60,7 @@ async def test_parent_of_a_batch_resumes_when_all_have_ended(engine: Engine) -> 
     await engine.fail(worker, second)
     (notice,) = await engine.notices(worker)
     results = await engine.run(
-        lambda tx: batches.read_results(tx, engine.environment, ids.parse(ids.BATCH, batch), after=0, limit=1_000)
+        lambda tx: batch_reading.read_results(tx, engine.environment, ids.parse(ids.BATCH, batch), after=0, limit=1_000)
     )
     child = await engine.retrieve(first.run_id)
 
@@ -113,7 +113,7 @@ async def test_batch_that_never_seals_is_aborted_and_told(engine: Engine) -> Non
     await engine.fill_batch(batch, item(0))
 
     await engine.advance(datetime.timedelta(minutes=31))
-    await engine.run(lambda tx: batches.abort_overdue(tx, engine.environment, effects=engine.effects))
+    await engine.run(lambda tx: giving_up.abort_overdue(tx, engine.environment, effects=engine.effects))
     (notice,) = await engine.notices(worker)
 
     assert isinstance(notice, BatchSettled)
@@ -121,6 +121,35 @@ async def test_batch_that_never_seals_is_aborted_and_told(engine: Engine) -> Non
     assert (await view(engine, batch)).status == "ABORTED"
     with pytest.raises(UnprocessableRequest, match="not PENDING"):
         await engine.fill_batch(batch, item(1))
+
+
+async def test_batch_given_up_by_its_caller_lets_the_parent_go_on(engine: Engine) -> None:
+    worker = await engine.announce("parent", "t")
+    await engine.trigger("parent")
+    (parent,) = await engine.claim(worker)
+    waiting = {
+        "parent_run_id": parent.run_id,
+        "parent_epoch": parent.epoch,
+        "parent_worker_id": ids.show(ids.WORKER, worker),
+        "resume_parent_on_completion": True,
+    }
+    given_up = ids.parse(ids.BATCH, await engine.create_batch(2, **waiting))
+    full = await engine.create_batch(1)
+    await engine.fill_batch(full, item(0))
+
+    answers = [
+        await engine.run(
+            lambda tx, key=key: giving_up.give_up(tx, engine.environment, key, reason="broken", effects=engine.effects)  # type: ignore[misc]
+        )
+        for key in (given_up, ids.parse(ids.BATCH, full))
+    ]
+    (notice,) = await engine.notices(worker)
+
+    assert [answer.sealed for answer in answers] == [False, True]
+    assert isinstance(notice, BatchSettled)
+    assert (notice.aborted, notice.resumes) == ("broken", True)
+    assert await engine.status(parent.run_id) == "EXECUTING"
+    assert (await view(engine, full)).status == "PROCESSING"
 
 
 async def test_same_batch_id_sent_twice_makes_one_batch(engine: Engine) -> None:

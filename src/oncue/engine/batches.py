@@ -10,58 +10,31 @@ Life of a run, this module's part::
     finishing.count_into_batches -> done -> waits.settle
 """
 
-import datetime
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
-from oncue.engine import dispatch, requests, results, triggering, waits
+from oncue.engine import batch_rows, dispatch, requests, results, triggering, waits
+from oncue.engine.batch_rows import BatchRow, usable
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment, RunId
 from oncue.engine.waits import Wait
 from oncue.protocol import ids, limits
-from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, NotFound, UnprocessableRequest
+from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
 from oncue.protocol.failures import InternalError
 from oncue.protocol.triggers import (
     BatchItem,
-    BatchProcessing,
-    BatchView,
     CreateBatchRequest,
     CreateBatchResponse,
     FillBatchResponse,
     TriggerRequest,
 )
-from oncue.protocol.work import ChildResult
 from oncue.store import queries
 from oncue.store.pool import Tx
-
-SEAL_WITHIN: Final = datetime.timedelta(minutes=30)
-"""A batch that is not full by then is given up. Source: wire contract §2.3."""
-
-
-class BatchRow(msgspec.Struct, frozen=True):
-    """A batch as it stands."""
-
-    id: uuid.UUID
-    run_count: int
-    filled: int
-    ended: int
-    sealed_at: datetime.datetime | None
-    finished_at: datetime.datetime | None
-    aborted: str | None
-    parent_id: uuid.UUID | None
-    waits: bool
-    created_at: datetime.datetime
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether it takes no more items."""
-        return self.sealed_at is not None
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -69,17 +42,6 @@ class Filled(msgspec.Struct, frozen=True):
 
     accepted: int
     deduplicated: int
-
-
-class FinishedRun(msgspec.Struct, frozen=True):
-    """A run of a batch and how it ended."""
-
-    id: uuid.UUID
-    task: str
-    status: str | None
-    output: str | None
-    output_type: str | None
-    error: str | None
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -92,14 +54,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 _sql = queries.load("batches")
 _create = _sql.maybe("create", RunId)
-_load = _sql.maybe("load", BatchRow)
-_lock = _sql.maybe("lock", BatchRow)
 _insert_refused = _sql.many("insert_refused", RunId)
 _add = _sql.none("add")
 _seal = _sql.maybe("seal", RunId)
-_abort = _sql.many("abort", RunId)
-_overdue = _sql.many("overdue", RunId)
-_results = _sql.many("results", FinishedRun)
 
 
 async def create(
@@ -147,16 +104,6 @@ async def create(
     return CreateBatchResponse(ids.show(ids.BATCH, batch), request.run_count, is_cached=False)
 
 
-async def load(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchRow:
-    """Return a batch that items can be sent to, or that is sealed already.
-
-    Raises:
-        UnprocessableRequest: There is no such batch in the caller's environment, or it was given up.
-    """
-    row = await _load(tx, env_id=environment.id, id=batch)
-    return _usable(row, batch)
-
-
 async def fill(
     tx: Tx, environment: Environment, batch: uuid.UUID, items: Sequence[BatchItem], *, effects: Effects
 ) -> Filled:
@@ -165,7 +112,7 @@ async def fill(
     Raises:
         UnprocessableRequest: There is no such batch, it was given up, or an index is not below its run count.
     """
-    row = _usable(await _lock(tx, env_id=environment.id, id=batch), batch)
+    row = usable(await batch_rows.lock(tx, environment, batch), batch)
     if row.is_sealed:
         return Filled(0, 0)
     planned, refused = _plan(row, items)
@@ -193,7 +140,7 @@ async def seal(
     effects: Effects,
 ) -> FillBatchResponse:
     """Close a batch that is full; say how much of it is there if it is not."""
-    row = _usable(await _lock(tx, env_id=environment.id, id=batch), batch)
+    row = usable(await batch_rows.lock(tx, environment, batch), batch)
     sealed = row.is_sealed
     if not sealed and row.filled == row.run_count:
         sealed = True
@@ -212,86 +159,6 @@ async def seal(
         enqueued_count=None if sealed else row.filled,
         expected_count=None if sealed else row.run_count,
     )
-
-
-async def abort(
-    tx: Tx, environment: Environment, batches: Sequence[uuid.UUID], *, reason: str, effects: Effects
-) -> int:
-    """Give up batches that are not sealed; whoever waits for one is told why. Runs made of their items go on.
-
-    Returns:
-        How many were given up.
-    """
-    aborted = await _abort(tx, env_id=environment.id, ids=batches, reason=reason)
-    if aborted:
-        changes = Changes()
-        await waits.settle(tx, environment, [row.run_id for row in aborted], changes=changes, effects=effects)
-        if changes:
-            await dispatch.settle(tx, environment, changes, effects=effects)
-    return len(aborted)
-
-
-async def abort_overdue(tx: Tx, environment: Environment, *, effects: Effects) -> int:
-    """Give up batches that were not filled within ``SEAL_WITHIN``; returns how many."""
-    overdue = await _overdue(tx, env_id=environment.id, within=SEAL_WITHIN)
-    if not overdue:
-        return 0
-    return await abort(
-        tx,
-        environment,
-        [row.run_id for row in overdue],
-        reason=f"not all items had been sent within {SEAL_WITHIN.seconds // 60} minutes",
-        effects=effects,
-    )
-
-
-async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchView:
-    """Return a batch as clients see it.
-
-    Raises:
-        NotFound: There is none in the caller's environment.
-    """
-    row = await _load(tx, env_id=environment.id, id=batch)
-    if row is None:
-        raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
-    runs = [ids.show(ids.RUN, ids.item_run_id(batch, index)) for index in range(row.run_count)]
-    return BatchView(
-        ids.show(ids.BATCH, batch),
-        _status(row),
-        row.created_at,
-        row.finished_at or row.sealed_at or row.created_at,
-        row.run_count,
-        runs if row.is_sealed else [],
-        BatchProcessing([], row.sealed_at),
-    )
-
-
-async def read_results(
-    tx: Tx, environment: Environment, batch: uuid.UUID, *, after: int, limit: int
-) -> list[ChildResult]:
-    """Return how runs of a batch ended, in item order.
-
-    Args:
-        after: Index of the first item of the page.
-        limit: At most 1,000.
-    """
-    rows = await _results(
-        tx,
-        env_id=environment.id,
-        first_id=ids.item_run_id(batch, after),
-        last_id=ids.item_run_id(batch, min(after + limit - 1, ids.MAX_ITEM_INDEX)),
-    )
-    return [
-        results.child_result(
-            row.id,
-            task=row.task,
-            status=row.status,
-            output=row.output,
-            output_type=row.output_type,
-            error=row.error,
-        )
-        for row in rows
-    ]
 
 
 async def _attach_parent(
@@ -315,15 +182,6 @@ async def _attach_parent(
         await waits.register(tx, environment, new, is_batch=True)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
-
-
-def _usable(row: BatchRow | None, batch: uuid.UUID) -> BatchRow:
-    shown = ids.show(ids.BATCH, batch)
-    if row is None:
-        raise UnprocessableRequest(f"Batch {shown} not found")
-    if row.aborted is not None:
-        raise UnprocessableRequest(f"Batch {shown} is not PENDING: it was aborted ({row.aborted})")
-    return row
 
 
 def _plan(row: BatchRow, items: Sequence[BatchItem]) -> tuple[list[NewRun], list[Refused]]:
@@ -368,11 +226,3 @@ async def _fail(tx: Tx, environment: Environment, batch: uuid.UUID, refused: Seq
         errors=errors,
     )
     return len(rows)
-
-
-def _status(row: BatchRow) -> str:
-    if row.aborted is not None:
-        return "ABORTED"
-    if row.finished_at is not None:
-        return "COMPLETED"
-    return "PROCESSING" if row.is_sealed else "PENDING"

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import batches, delays, dispatch, environments, partitions, placing, recovery, sweeping
+from oncue.engine import delays, dispatch, environments, giving_up, partitions, placing, recovery, sweeping
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
@@ -59,7 +59,7 @@ async def place_parked(pool: Pool) -> Effects:
 
 async def abort_overdue(pool: Pool) -> Effects:
     """Give up batches that were not filled in time."""
-    return await _in_each_environment(pool, batches.abort_overdue)
+    return await _in_each_environment(pool, giving_up.abort_overdue)
 
 
 async def make_partitions(pool: Pool) -> Effects:

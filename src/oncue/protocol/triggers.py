@@ -152,6 +152,21 @@ class FillBatchResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename=
     expected_count: int | None = None
 
 
+class AbortBatchRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """Give up a batch that cannot be filled; ours, official clients leave that to the deadline."""
+
+    reason: str
+    """What a run that waits for the batch is told."""
+
+
+class AbortBatchResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of the wish to give a batch up."""
+
+    id: str
+    sealed: bool
+    """All its items had arrived after all: it goes on, and was not given up."""
+
+
 class BatchProcessing(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What went wrong while items were made into runs."""
 

@@ -8,6 +8,7 @@ Life of a run, this module's part::
     task.batch_trigger | batch.trigger -> filling.trigger -> create batch, send items -> BatchHandle
 """
 
+import contextlib
 import random
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence, Sized
 from functools import partial
@@ -134,7 +135,13 @@ def trigger_and_wait(
     tasks = {target.id: target.task for target in batch.targets}
 
     def flow() -> Flow[AnyBatchResult]:
-        handle = yield from _filled(batch, creation)
+        assert creation.id is not None
+        try:
+            handle = yield from _filled(batch, creation)
+        except BatchTriggerError as error:
+            if not (yield from _arrived_after_all(creation.id, parent, error)):
+                raise
+            handle = _handle(creation.id, None, batch.targets)
         children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, handle.batch_id))
         runs = tuple(triggering.settled(child, tasks.get(child.task)) for child in children)
         return BatchResult(handle.batch_id, runs)
@@ -258,6 +265,22 @@ def _send_items(batch_id: str, batch: Batch) -> Flow[None]:
                 batch_id=batch_id,
             )
         yield Sleep(call.policy.backoff_s(attempt, random.random()))  # noqa: S311 - spreads load
+
+
+def _arrived_after_all(batch_id: str, parent: Execution, error: BatchTriggerError) -> Flow[bool]:
+    """Give up a batch whose run waits for it already; say whether its items had arrived and only the answer had not.
+
+    The run gets its slots back through the wait that ends thereby. Where the server cannot be reached, it gives the
+    batch up by itself at the deadline.
+    """
+    try:
+        answer = yield from flows.exchange(requests.abort_batch(batch_id, str(error)))
+    except ApiError:
+        return False
+    if not answer.sealed:
+        with contextlib.suppress(BatchTriggerError):
+            yield Park(parent, partial(parent.wait_for_batch, batch_id))
+    return answer.sealed
 
 
 def _failed(

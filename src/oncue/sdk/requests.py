@@ -138,6 +138,13 @@ def fill_batch(batch_id: str, lines: bytes) -> Call[triggers.FillBatchResponse]:
     )
 
 
+def abort_batch(batch_id: str, reason: str) -> Call[triggers.AbortBatchResponse]:
+    """Give up a batch that could not be filled."""
+    body = _encode(triggers.AbortBatchRequest(reason))
+    path = f"/api/v3/batches/{quote(batch_id, safe='')}/abort"
+    return Call("POST", path, _reading(triggers.AbortBatchResponse), body)
+
+
 def get(path: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Call[T]:
     """Read a resource as a Struct."""
     return Call("GET", path, _reading(type_), query=query)

@@ -17,7 +17,7 @@ import msgspec
 from oncue.api import bodies
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
-from oncue.engine import batches
+from oncue.engine import batch_reading, batch_rows, batches, giving_up
 from oncue.engine.batches import Filled
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, UnprocessableRequest
@@ -62,8 +62,8 @@ async def fill(call: Call, _: None) -> Answer:
         message = f"Content-Type is {media_type[:60]!r}; expected application/x-ndjson"
         raise BadRequest(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     batch = ids.parse(ids.BATCH, call.parameters["batch"])
-    stored = await call.services.read(lambda tx: batches.load(tx, call.environment, batch))
-    filled = Filled(0, 0) if stored.is_sealed else await _fill(call, batch)
+    stored = await call.services.read(lambda tx: batch_rows.load(tx, call.environment, batch))
+    filled = Filled(0, 0) if batch_rows.usable(stored, batch).is_sealed else await _fill(call, batch)
     answer = await call.services.write(
         lambda tx, effects: batches.seal(
             tx,
@@ -82,7 +82,7 @@ async def abort(call: Call, request: AbortBatchRequest) -> Answer:
     batch = ids.parse(ids.BATCH, call.parameters["batch"])
     return Answer(
         await call.services.write(
-            lambda tx, effects: batches.give_up(tx, call.environment, batch, reason=request.reason, effects=effects)
+            lambda tx, effects: giving_up.give_up(tx, call.environment, batch, reason=request.reason, effects=effects)
         )
     )
 
@@ -90,7 +90,7 @@ async def abort(call: Call, request: AbortBatchRequest) -> Answer:
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a batch."""
     batch = ids.parse(ids.BATCH, call.parameters["batch"])
-    return Answer(await call.services.read(lambda tx: batches.retrieve(tx, call.environment, batch)))
+    return Answer(await call.services.read(lambda tx: batch_reading.retrieve(tx, call.environment, batch)))
 
 
 async def _fill(call: Call, batch: uuid.UUID) -> Filled:

@@ -12,7 +12,7 @@ from oncue import telemetry
 from oncue.api import claims
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
-from oncue.engine import attempts, batches, workers
+from oncue.engine import attempts, batch_reading, workers
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest
 from oncue.protocol.work import (
@@ -104,7 +104,7 @@ async def batch_results(call: Call, _: None) -> Answer:
     after = _whole(query, "after", default=0, least=0, most=ids.MAX_ITEM_INDEX)
     limit = _whole(query, "limit", default=_PAGE, least=1, most=limits.MAX_BATCH_ITEMS)
     items = await call.services.read(
-        lambda tx: batches.read_results(tx, call.environment, batch, after=after, limit=limit)
+        lambda tx: batch_reading.read_results(tx, call.environment, batch, after=after, limit=limit)
     )
     return Answer(BatchResults(items))
 

@@ -1,0 +1,93 @@
+"""Batch reading: batches and their results, as clients and waiting runs see them.
+
+Life of a run, this module's part::
+
+    api/routes/batches -> batch_reading.retrieve -> BatchView
+    api/routes/work -> batch_reading.read_results -> worker/notices
+"""
+
+import uuid
+
+import msgspec
+
+from oncue.engine import batch_rows, results
+from oncue.engine.batch_rows import BatchRow
+from oncue.engine.rows import Environment
+from oncue.protocol import ids
+from oncue.protocol.errors import NotFound
+from oncue.protocol.triggers import BatchProcessing, BatchView
+from oncue.protocol.work import ChildResult
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+
+class FinishedRun(msgspec.Struct, frozen=True):
+    """A run of a batch and how it ended."""
+
+    id: uuid.UUID
+    task: str
+    status: str | None
+    output: str | None
+    output_type: str | None
+    error: str | None
+
+
+_sql = queries.load("batch_reading")
+_results = _sql.many("results", FinishedRun)
+
+
+async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchView:
+    """Return a batch as clients see it.
+
+    Raises:
+        NotFound: There is none in the caller's environment.
+    """
+    row = await batch_rows.load(tx, environment, batch)
+    if row is None:
+        raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
+    runs = [ids.show(ids.RUN, ids.item_run_id(batch, index)) for index in range(row.run_count)]
+    return BatchView(
+        ids.show(ids.BATCH, batch),
+        _status(row),
+        row.created_at,
+        row.finished_at or row.sealed_at or row.created_at,
+        row.run_count,
+        runs if row.is_sealed else [],
+        BatchProcessing([], row.sealed_at),
+    )
+
+
+async def read_results(
+    tx: Tx, environment: Environment, batch: uuid.UUID, *, after: int, limit: int
+) -> list[ChildResult]:
+    """Return how runs of a batch ended, in item order.
+
+    Args:
+        after: Index of the first item of the page.
+        limit: At most 1,000.
+    """
+    rows = await _results(
+        tx,
+        env_id=environment.id,
+        first_id=ids.item_run_id(batch, after),
+        last_id=ids.item_run_id(batch, min(after + limit - 1, ids.MAX_ITEM_INDEX)),
+    )
+    return [
+        results.child_result(
+            row.id,
+            task=row.task,
+            status=row.status,
+            output=row.output,
+            output_type=row.output_type,
+            error=row.error,
+        )
+        for row in rows
+    ]
+
+
+def _status(row: BatchRow) -> str:
+    if row.aborted is not None:
+        return "ABORTED"
+    if row.finished_at is not None:
+        return "COMPLETED"
+    return "PROCESSING" if row.is_sealed else "PENDING"
