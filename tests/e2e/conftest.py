@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from oncue import tasks
-from tests.fixtures.stack import Program, Stack, called
+from tests.fixtures.stack import LONG_S, Program, Stack, called
 
 PROGRAMS = "tests.e2e.programs"
 EVERYDAY = ("parents", "blocking_parents", "parallel", "options", "failures")
@@ -28,11 +28,12 @@ def backend(shared_stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def run(backend: Stack, everyday_worker: Program) -> Run:
+async def run(backend: Stack, everyday_worker: Program) -> Run:
     """Return what triggers a task by its id and waits for its output."""
+    await everyday_worker.announced()
 
     async def trigger(task_id: str, payload: object = None, **options: Any) -> Any:
         handle = await tasks.trigger(task_id, payload, **options)
-        return (await handle.result(30)).unwrap()
+        return (await handle.result(LONG_S)).unwrap()
 
     return trigger

@@ -60,7 +60,7 @@ async def test_unwrap_raises_with_run_task_and_cause(run: Run, kind: str) -> Non
 
 
 async def test_output_comes_back_as_its_annotation_says(run: Run, kind: str) -> None:
-    assert await run(f"{kind}-typed-output", {"customer": "Ann", "amount": 2}) == ["Order", "Ann", 3, None]
+    assert await run(f"{kind}-typed-output", {"customer": "Ann", "amount": 2}) == ["Order", "Ann", 3, True, None]
 
 
 async def test_waiting_works_by_the_id_of_a_task(run: Run, kind: str) -> None:

@@ -58,8 +58,8 @@ def sync_unwrap(payload: int) -> dict[str, Any]:
 @task
 def sync_typed_output(payload: Order) -> list[Any]:
     output = price.sync.trigger_and_wait(payload).unwrap()
-    none = nothing.sync.trigger_and_wait().unwrap()
-    return [type(output).__name__, output.customer, output.amount, none]
+    empty = nothing.sync.trigger_and_wait()
+    return [type(output).__name__, output.customer, output.amount, empty.ok, empty.output if empty.ok else 0]
 
 
 @task

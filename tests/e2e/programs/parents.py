@@ -58,8 +58,8 @@ async def async_unwrap(payload: int) -> dict[str, Any]:
 @task
 async def async_typed_output(payload: Order) -> list[Any]:
     output = await price.trigger_and_wait(payload).unwrap()
-    none = await nothing.trigger_and_wait().unwrap()
-    return [type(output).__name__, output.customer, output.amount, none]
+    empty = await nothing.trigger_and_wait()
+    return [type(output).__name__, output.customer, output.amount, empty.ok, empty.output if empty.ok else 0]
 
 
 @task
