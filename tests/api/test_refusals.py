@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from oncue.engine import reading
 from oncue.protocol import ids
 from tests.api.client import NDJSON, Client, served
 
-RUN, BATCH = ids.new_run_id(), ids.new_batch_id()
+# Fixed, so that every test process collects tests of the same names.
+RUN, BATCH = ids.show(ids.RUN, uuid.UUID(int=1)), ids.show(ids.BATCH, uuid.UUID(int=1))
 TRIGGER = "/api/v1/tasks/add/trigger"
 
 REFUSED: list[tuple[str, str, Any, int, str]] = [
@@ -143,3 +145,5 @@ async def test_unforeseen_error_is_logged_and_hides_its_cause(
     assert "secret" not in reply.body["error"]
     assert reply.body["error"].endswith(record.fields["request_id"])  # type: ignore[attr-defined]
     assert "x-should-retry" not in reply.headers
+    assert record.fields["trace"].startswith("test_refusals.py:")  # type: ignore[attr-defined]
+    assert "secret" not in record.getMessage()

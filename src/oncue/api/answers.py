@@ -6,8 +6,10 @@ refusal that sending again cannot cure.
 Source: wire contract §1.3, §1.4.
 """
 
+import traceback
 import uuid
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -21,6 +23,7 @@ encode: Final = msgspec.json.Encoder().encode
 _JSON: Final = (b"content-type", b"application/json")
 _NO_RETRY: Final = (b"x-should-retry", b"false")
 _RETRY_AFTER: Final = (b"retry-after", b"1")
+_FRAMES: Final = 8
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -60,7 +63,19 @@ def from_error(error: Exception, *, method: str, path: str) -> Answer:
     request_id = uuid.uuid4().hex
     told = str(error) if isinstance(error, OncueError) else ""
     telemetry.event(
-        "request.failed", request_id=request_id, method=method, path=path, error=type(error).__name__, message=told
+        "request.failed",
+        request_id=request_id,
+        method=method,
+        path=path,
+        error=type(error).__name__,
+        message=told,
+        trace=_trace(error),
     )
     message = f"Internal server error; the server's log has it as request {request_id}"
     return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, "server_error")
+
+
+def _trace(error: Exception) -> str:
+    """Return where an error came from, innermost first; places only, since messages may quote what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[: -_FRAMES - 1 : -1]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
