@@ -115,6 +115,8 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 server_header=False,
+                # Nothing here asks who the client is.
+                proxy_headers=False,
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=round(settings.drain.total_seconds()),
