@@ -11,15 +11,18 @@ Life of a run, this module's part::
 import datetime
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
+from oncue import telemetry
 from oncue.engine import dispatch, finishing, retries, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.finishing import Ending
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
+from oncue.protocol.failures import shown
 from oncue.protocol.retry import RetryPolicy
 from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
 from oncue.store import queries
@@ -44,6 +47,8 @@ class Released(msgspec.Struct, frozen=True):
     has_waited: bool
     was_resuming: bool
 
+
+_MS: Final = datetime.timedelta(milliseconds=1)
 
 _sql = queries.load("attempts")
 _failed_attempts = _sql.many("failed_attempts", FailedAttempt)
@@ -103,6 +108,13 @@ async def _decide(
         if row is not None:
             policy = None if row.retry is None else msgspec.json.decode(row.retry, type=RetryPolicy)
             wait = retries.wait_after(failure, row.attempt, policy=policy, max_attempts=row.max_attempts)
+            telemetry.event(
+                "attempt.failed",
+                run_id=ids.show(ids.RUN, run),
+                attempt=row.attempt,
+                error=shown(failure.error).name,
+                retry_ms=None if wait is None else wait // _MS,
+            )
         if wait is None:
             failed.append(Ending(run, failure.epoch, "COMPLETED_WITH_ERRORS", failure.ran_ms, error=failure.error))
         else:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from oncue import telemetry
 from oncue.engine import batch_rows, dispatch, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -48,6 +49,8 @@ async def abort(
         await waits.settle(tx, environment, [row.run_id for row in aborted], changes=changes, effects=effects)
         if changes:
             await dispatch.settle(tx, environment, changes, effects=effects)
+    for row in aborted:
+        telemetry.event("batch.aborted", batch_id=ids.show(ids.BATCH, row.run_id), reason=reason)
     return len(aborted)
 
 

@@ -199,6 +199,8 @@ class EmbeddedPostgres:
         if self._postmaster is not None:
             self._postmaster.stop()
             self._postmaster = None
+            if self._url:
+                telemetry.event("postgres.stopped", folder=str(self._folder.root))
         if self._lock is not None:
             self._lock.release()
             self._lock = None
