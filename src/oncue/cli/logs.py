@@ -58,7 +58,7 @@ class _RunLines(logging.Handler):
         from rich.text import Text
 
         fields: dict[str, object] = getattr(record, "fields", {})
-        clock = Text(logging.Formatter().formatTime(record, "%H:%M:%S "), "bright_black")
+        clock = Text().append(logging.Formatter().formatTime(record, "%H:%M:%S "), "bright_black")
         match getattr(record, "event", None):
             case "attempt.started":
                 self._write(clock.append("▶ ", "cyan"), fields)

@@ -49,9 +49,14 @@ class Report(msgspec.Struct):
 
 
 @click.command("demo")
-@click.option("--package", default="", help="Count this package of the library only, such as asyncio.")
 @click.option(
-    "--processes", type=click.IntRange(1, 64), help="Worker processes.  [default: one for each core, at most 4]"
+    "--package", metavar="PACKAGE", default="", help="Count this package of the library only, such as asyncio."
+)
+@click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="Worker processes.  [default: one for each core, at most 4]",
 )
 @options.as_json
 def command(package: str, processes: int | None, as_json: bool) -> int:

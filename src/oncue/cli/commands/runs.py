@@ -28,10 +28,12 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--status", "statuses", multiple=True, metavar="STATUS", help="May be repeated.")
-@click.option("--task", "tasks", multiple=True, help="May be repeated.")
-@click.option("--tag", "tags", multiple=True, help="May be repeated.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The most to list.")
-@options.folder
+@click.option("--task", "tasks", multiple=True, metavar="TASK", help="May be repeated.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be repeated.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The most to list."
+)
+@options.dev_folder
 @options.as_json
 def list_(
     statuses: tuple[str, ...],
@@ -66,7 +68,7 @@ def list_(
 
 @command.command("show")
 @click.argument("run_id", metavar="ID")
-@options.folder
+@options.dev_folder
 @options.as_json
 def show(run_id: str, folder: Path | None, as_json: bool) -> None:
     """Show a run: where it stands, what it was given, what it made or why it failed."""
@@ -83,7 +85,7 @@ def show(run_id: str, folder: Path | None, as_json: bool) -> None:
 
 @command.command("cancel")
 @click.argument("run_id", metavar="ID")
-@options.folder
+@options.dev_folder
 @options.as_json
 def cancel(run_id: str, folder: Path | None, as_json: bool) -> None:
     """Cancel a run; one that has ended stays as it is."""

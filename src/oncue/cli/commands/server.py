@@ -30,7 +30,12 @@ _PAUSE_S: Final = 1.0
 @options.port
 @options.host
 @click.option(
-    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the port."
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the port.",
 )
 @options.folder
 @options.as_json

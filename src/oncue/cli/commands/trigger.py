@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 @click.command("trigger")
 @click.argument("task")
 @click.argument("payload", required=False, metavar="[JSON|@FILE|-]")
-@click.option("--queue", help="Queue to line up in.")
-@click.option("--delay", help="Start later: 30s, 1h, or an ISO date.")
-@click.option("--tag", "tags", multiple=True, help="May be repeated, up to 10 times.")
-@click.option("--max-attempts", type=click.IntRange(1, 250), help="Attempts in all; 1 means no retry.")
-@click.option("--priority", type=click.FloatRange(0), help="Seconds of head start.")
-@click.option("--concurrency-key", help="A queue of its own for each value.")
+@click.option("--queue", metavar="NAME", help="Queue to line up in.")
+@click.option("--delay", metavar="DELAY", help="Start later: 30s, 1h, or an ISO date.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be repeated, up to 10 times.")
+@click.option("--max-attempts", type=click.IntRange(1, 250), metavar="N", help="Attempts in all; 1 means no retry.")
+@click.option("--priority", type=click.FloatRange(0), metavar="SECONDS", help="Seconds of head start.")
+@click.option("--concurrency-key", metavar="KEY", help="A queue of its own for each value.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit with 1 unless the run succeeds.")
-@options.folder
+@options.dev_folder
 @options.as_json
 def command(
     task: str,

@@ -13,18 +13,28 @@ _MOST_PROCESSES = 256
 @click.argument("targets", nargs=-1, required=True, metavar="MODULE|FILE|FOLDER...")
 @click.option(
     "--concurrency",
+    metavar="N",
     default=100,
     show_default=True,
     help="Runs that each process executes at once; waiting ones are free.",
 )
 @click.option(
-    "--processes", type=click.IntRange(1, _MOST_PROCESSES), default=1, show_default=True, help="For more cores."
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, _MOST_PROCESSES),
+    default=1,
+    show_default=True,
+    help="For more cores.",
 )
 @click.option("--queues", metavar="A,B", help="Serve these queues only; a task's own is task/<id>.")
 @click.option(
-    "--grace", default="30s", show_default=True, help="How long runs may go on once the worker is told to stop."
+    "--grace",
+    metavar="TIME",
+    default="30s",
+    show_default=True,
+    help="How long runs may go on once the worker is told to stop.",
 )
-@click.option("--version", help="Version of the code, for runs that are locked to one.")
+@click.option("--version", metavar="VERSION", help="Version of the code, for runs that are locked to one.")
 @click.option("--show-runs", is_flag=True, help="Write a line for each run that starts and ends (one process only).")
 def command(
     targets: tuple[str, ...],
