@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml uv.lock
 demo: setup  ## Run the tour: server, worker and a few tasks, then stop
 	@$(BIN)/oncue demo $(ARGS)
 
-dev: setup  ## Start the email example with dashboard on port 3030
+dev: setup  ## Run the email example on port 3030 and reload on change
 	@$(BIN)/oncue dev examples/email_sequence $(ARGS)
 
 test: setup  ## Run the quick tests and say how long they took
