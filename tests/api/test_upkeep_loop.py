@@ -37,7 +37,12 @@ async def test_failing_chore_is_logged_tried_again_and_stops_no_other(
             repeated.set()
         return Effects()
 
-    upkeep = Upkeep(db, apply=lambda _: None, chores=[Chore("broken", MOMENT, broken), Chore("sound", MOMENT, sound)])
+    upkeep = Upkeep(
+        db,
+        apply=lambda _: None,
+        patience=MOMENT,
+        chores=[Chore("broken", MOMENT, broken), Chore("sound", MOMENT, sound)],
+    )
     upkeep.start()
     await until(recovered)
     await until(repeated)
@@ -45,6 +50,38 @@ async def test_failing_chore_is_logged_tried_again_and_stops_no_other(
 
     failures = [record.fields for record in caplog.records if getattr(record, "event", "") == "upkeep.failed"]  # type: ignore[attr-defined]
     assert [(failure["chore"], failure["message"]) for failure in failures] == [("broken", "out of order")] * 2
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_lost_workers_are_looked_for_only_after_their_heartbeats_could_arrive(
+    db: Pool, *, is_patient: bool
+) -> None:
+    looks: list[str] = []
+    often = asyncio.Event()
+
+    async def look(_: Pool) -> Effects:
+        looks.append("lost")
+        if not is_patient:
+            often.set()
+        return Effects()
+
+    async def other(_: Pool) -> Effects:
+        looks.append("other")
+        if is_patient and looks.count("other") >= 20:
+            often.set()
+        return Effects()
+
+    upkeep = Upkeep(
+        db,
+        apply=lambda _: None,
+        patience=datetime.timedelta(hours=1) if is_patient else MOMENT,
+        chores=[Chore("lost", MOMENT, look, needs_heartbeats=True), Chore("other", MOMENT, other)],
+    )
+    upkeep.start()
+    await until(often)
+    await upkeep.stop()
+
+    assert ("lost" in looks) == (not is_patient)
 
 
 async def test_effects_of_a_chore_are_told(db: Pool) -> None:
@@ -59,7 +96,7 @@ async def test_effects_of_a_chore_are_told(db: Pool) -> None:
         if effects.keys_changed:
             told.set()
 
-    upkeep = Upkeep(db, apply=apply, chores=[Chore("found", MOMENT, found)])
+    upkeep = Upkeep(db, apply=apply, patience=MOMENT, chores=[Chore("found", MOMENT, found)])
     upkeep.start()
     await until(told)
     await upkeep.stop()
@@ -73,7 +110,7 @@ async def test_hint_of_a_nearer_run_wakes_the_loop(db: Pool, monkeypatch: pytest
         return Effects(), None
 
     monkeypatch.setattr("oncue.engine.upkeep.release_due", release_due)
-    upkeep = Upkeep(db, apply=lambda _: None, chores=[])
+    upkeep = Upkeep(db, apply=lambda _: None, patience=MOMENT, chores=[])
     upkeep.start()
 
     async with asyncio.timeout(10):

@@ -7,8 +7,9 @@ whose effects are applied after COMMIT.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
+from oncue import telemetry
 from oncue.api.auth import Keys
 from oncue.api.coalescing import Coalescer
 from oncue.api.kinds import Kinds
@@ -28,6 +29,10 @@ from oncue.store.pool import Pool, Tx, connect, in_transaction, open_pool, trans
 
 T = TypeVar("T")
 Triggers: TypeAlias = Coalescer[Environment, NewRun, Triggered]
+
+
+_HEARTBEATS_OF_PATIENCE: Final = 3
+"""After a start or an outage workers get so many heartbeats' time to say that they are alive."""
 
 
 class Services:
@@ -53,7 +58,7 @@ class Services:
         )
         self.polls = Polls()
         self.kinds = Kinds()
-        self.upkeep = Upkeep(control, apply=self.apply)
+        self.upkeep = Upkeep(control, apply=self.apply, patience=_HEARTBEATS_OF_PATIENCE * settings.heartbeat)
         self.wakeups = Wakeups(
             self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
         )
@@ -81,6 +86,8 @@ class Services:
 
     def apply(self, effects: Effects) -> None:
         """Tell everybody what a committed transaction changed."""
+        for event, fields in effects.told:
+            telemetry.event(event, **fields)
         self.wakeups.apply(effects)
 
     def drain(self) -> None:

@@ -34,16 +34,22 @@ class Upkeep:
     """Runs the chores until it is stopped."""
 
     def __init__(
-        self, pool: Pool, *, apply: Callable[[Effects], None], chores: Sequence[Chore] = upkeep.CHORES
+        self,
+        pool: Pool,
+        *,
+        apply: Callable[[Effects], None],
+        patience: datetime.timedelta,
+        chores: Sequence[Chore] = upkeep.CHORES,
     ) -> None:
         """Describe the work; nothing happens before ``start``.
 
         Args:
             pool: Where the chores get their connections.
             apply: Tells others what a chore changed.
+            patience: How long workers get, after a start or an outage, to say that they are alive.
             chores: All but the release of held runs.
         """
-        self._pool, self._apply, self._chores = pool, apply, chores
+        self._pool, self._apply, self._chores, self._patience = pool, apply, chores, patience
         self._sooner = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,10 +89,17 @@ class Upkeep:
 
     async def _repeat(self, chore: Chore) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
+        patient = False
         while True:
             try:
+                if chore.needs_heartbeats and not patient:
+                    # While PostgreSQL or this server was away no heartbeat could arrive.
+                    await upkeep.probe(self._pool)
+                    await asyncio.sleep(self._patience.total_seconds())
+                    patient = True
                 self._apply(await chore.run(self._pool))
             except Exception as error:  # the loop must outlive every fault  # noqa: BLE001
+                patient = False
                 backoff = await self._back_off(chore.name, error, backoff)
             else:
                 backoff = _FIRST_BACKOFF_SECONDS

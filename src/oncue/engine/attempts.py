@@ -15,7 +15,6 @@ from typing import Final
 
 import msgspec
 
-from oncue import telemetry
 from oncue.engine import dispatch, finishing, retries, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -82,7 +81,7 @@ async def report(
                 returned.append((run, epoch))
     lost: set[uuid.UUID] = set()
     if failures:
-        retried, failed = await _decide(tx, environment, worker, failures)
+        retried, failed = await _decide(tx, environment, worker, failures, effects)
         endings += failed
         lost |= await _retry_later(tx, environment, worker, retried, changes)
         effects.due_sooner |= bool(retried)
@@ -96,7 +95,11 @@ async def report(
 
 
 async def _decide(
-    tx: Tx, environment: Environment, worker: uuid.UUID, failures: Sequence[tuple[uuid.UUID, Failed]]
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    failures: Sequence[tuple[uuid.UUID, Failed]],
+    effects: Effects,
 ) -> tuple[list[tuple[uuid.UUID, Failed, datetime.timedelta]], list[Ending]]:
     rows = await _failed_attempts(tx, env_id=environment.id, worker_id=worker, run_ids=[run for run, _ in failures])
     held = {row.run_id: row for row in rows}
@@ -108,7 +111,7 @@ async def _decide(
         if row is not None:
             policy = None if row.retry is None else msgspec.json.decode(row.retry, type=RetryPolicy)
             wait = retries.wait_after(failure, row.attempt, policy=policy, max_attempts=row.max_attempts)
-            telemetry.event(
+            effects.tell(
                 "attempt.failed",
                 run_id=ids.show(ids.RUN, run),
                 attempt=row.attempt,

@@ -18,15 +18,22 @@ class Effects:
         noticed: Workers that have a notice to fetch.
         due_sooner: A delayed or retried run was added, so the next one due may be earlier than was known.
         keys_changed: Secret keys were made or revoked.
+        told: Events to log, by name and fields. A transaction that rolls back logs nothing, and one that is made
+            again logs once.
     """
 
-    __slots__ = ("due_sooner", "keys_changed", "lined_up", "noticed")
+    __slots__ = ("due_sooner", "keys_changed", "lined_up", "noticed", "told")
 
     def __init__(self) -> None:
         self.lined_up: Counter[int] = Counter()
         self.noticed: set[uuid.UUID] = set()
         self.due_sooner = False
         self.keys_changed = False
+        self.told: list[tuple[str, dict[str, object]]] = []
+
+    def tell(self, event: str, **fields: object) -> None:
+        """Note an event of the catalogue in ``oncue.telemetry``."""
+        self.told.append((event, fields))
 
     def line_up(self, environment: Environment, runs: int) -> None:
         """Note that runs of an environment became claimable."""
@@ -39,6 +46,7 @@ class Effects:
         self.noticed |= other.noticed
         self.due_sooner |= other.due_sooner
         self.keys_changed |= other.keys_changed
+        self.told += other.told
 
     def __bool__(self) -> bool:
         return bool(self.lined_up or self.noticed or self.due_sooner or self.keys_changed)

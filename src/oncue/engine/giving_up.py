@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from oncue import telemetry
 from oncue.engine import batch_rows, dispatch, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -50,7 +49,7 @@ async def abort(
         if changes:
             await dispatch.settle(tx, environment, changes, effects=effects)
     for row in aborted:
-        telemetry.event("batch.aborted", batch_id=ids.show(ids.BATCH, row.run_id), reason=reason)
+        effects.tell("batch.aborted", batch_id=ids.show(ids.BATCH, row.run_id), reason=reason)
     return len(aborted)
 
 

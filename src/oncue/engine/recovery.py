@@ -18,7 +18,6 @@ from typing import Final
 
 import msgspec
 
-from oncue import telemetry
 from oncue.engine import dispatch, finishing, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -57,10 +56,16 @@ class HopelessRun(msgspec.Struct, frozen=True):
 
 _sql = queries.load("recovery")
 _lost_workers = _sql.many("lost_workers", LostWorker)
+_environments_of_lost = _sql.many("environments_of_lost", Environment)
 _hopeless = _sql.many("hopeless", HopelessRun)
 _take_back = _sql.many("take_back", HeldRun)
 _take_unheld = _sql.many("take_unheld", HeldRun)
 _forget_workers = _sql.none("forget_workers")
+
+
+async def environments_of_lost(tx: Tx) -> list[Environment]:
+    """Return the environments in which the lease of a worker has run out; one statement for all of them."""
+    return await _environments_of_lost(tx)
 
 
 async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) -> int:
@@ -84,7 +89,7 @@ async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) ->
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     for worker in workers:
-        telemetry.event(
+        effects.tell(
             "lease.expired",
             worker_id=ids.show(ids.WORKER, worker.id),
             silent_ms=worker.silent // datetime.timedelta(milliseconds=1),

@@ -6,7 +6,6 @@ bug in the engine: it is corrected under lock, so that runs go on, and counted a
 
 import msgspec
 
-from oncue import telemetry
 from oncue.engine import dispatch
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -43,7 +42,7 @@ async def sweep(tx: Tx, environment: Environment, *, effects: Effects) -> int:
     if lines:
         await _correct_lines(tx, ids=[line.id for line in lines])
     for violation in (*lanes, *lines):
-        telemetry.event(
+        effects.tell(
             "invariant.violated",
             what=violation.what,
             id=violation.id,

@@ -28,6 +28,8 @@ class Chore(msgspec.Struct, frozen=True):
     name: str
     every: datetime.timedelta
     run: Callable[[Pool], Awaitable[Effects]]
+    needs_heartbeats: bool = False
+    """Only once workers have had the time to say that they are alive: not right after a start or an outage."""
 
 
 async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
@@ -45,7 +47,12 @@ async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
 
 async def recover_lost(pool: Pool) -> Effects:
     """Take runs back from workers that were silent for too long."""
-    return await _in_each_environment(pool, recovery.recover_lost)
+    return await _in_each_environment(pool, recovery.recover_lost, among=recovery.environments_of_lost)
+
+
+async def probe(pool: Pool) -> None:
+    """Return if PostgreSQL answers; raises what the pool raises where it does not."""
+    await in_transaction(pool, environments.list_environments)
 
 
 async def place_parked(pool: Pool) -> Effects:
@@ -75,7 +82,7 @@ async def sweep(pool: Pool) -> Effects:
 
 
 CHORES: Final = (
-    Chore("recover_lost", datetime.timedelta(seconds=2), recover_lost),
+    Chore("recover_lost", datetime.timedelta(seconds=2), recover_lost, needs_heartbeats=True),
     Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
     Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
     Chore("sweep", datetime.timedelta(seconds=15), sweep),
@@ -84,9 +91,14 @@ CHORES: Final = (
 """All chores but releasing held runs, which has its own clock."""
 
 
-async def _in_each_environment(pool: Pool, work: Callable[..., Awaitable[int]]) -> Effects:
+async def _in_each_environment(
+    pool: Pool,
+    work: Callable[..., Awaitable[int]],
+    *,
+    among: Callable[[Tx], Awaitable[list[Environment]]] = environments.list_environments,
+) -> Effects:
     effects = Effects()
-    for environment in await in_transaction(pool, environments.list_environments):
+    for environment in await in_transaction(pool, among):
         await in_transaction(pool, lambda tx, env=environment: work(tx, env, effects=effects))  # type: ignore[misc]
     return effects
 

@@ -1,3 +1,14 @@
+-- name: environments_of_lost :many Environment
+-- Environments in which the lease of a worker has run out.
+select environment.id, environment.slug, environment.kind
+from oncue.environments as environment
+where environment.id in (
+    select worker.env_id
+    from oncue.workers as worker
+    where worker.lease_until < oncue.now()
+)
+order by environment.id;
+
 -- name: lost_workers :many LostWorker
 -- Lock workers whose lease has run out, longest silent first.
 select worker.id, oncue.now() - worker.lease_until as silent
