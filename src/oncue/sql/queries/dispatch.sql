@@ -168,10 +168,10 @@ allotted as (
     from part
 ),
 head as materialized (
-    select live.run_id, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots
+    select live.place, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots
     from allotted
     cross join lateral (
-        select pending.run_id, pending.ord
+        select pending.ctid as place, pending.ord
         from oncue.live as pending
         where pending.line_id = allotted.id
           and pending.status = 'PENDING'
@@ -189,10 +189,9 @@ moved as (
         slot_lane = case when head.slots is null then null else head.lane_id end,
         started_at = coalesce(live.started_at, oncue.now())
     from head
-    where live.env_id = :env_id::int
-      and live.run_id = head.run_id
+    where live.ctid = head.place
       and live.status = 'PENDING'
-    returning live.run_id, live.ord, live.epoch, live.attempt, head.line_id, live.slot_lane
+    returning live.env_id, live.run_id, live.ord, live.epoch, live.attempt, head.line_id, live.slot_lane
 ),
 taken as (
     select allotted.id, allotted.lane_id, allotted.slots, count(moved.run_id)::int as runs
@@ -244,5 +243,5 @@ select
     run.batch_id,
     run.is_test
 from moved
-join oncue.runs as run on run.env_id = :env_id::int and run.id = moved.run_id
+join oncue.runs as run on run.env_id = moved.env_id and run.id = moved.run_id
 order by moved.ord, moved.run_id;

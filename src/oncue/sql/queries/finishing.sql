@@ -1,38 +1,38 @@
 -- name: finish_held :many Ended
--- End runs that a worker holds, each under the epoch it was given.
+-- End runs that a worker holds, each under the epoch it was given. Rows are joined by whole keys and nothing else can
+-- serve as one: by worker alone, each outcome would be compared with every run that the worker holds.
 -- Moves: EXECUTING -> COMPLETED_SUCCESSFULLY, COMPLETED_WITH_ERRORS, CRASHED, TIMED_OUT.
 -- Moves: WAITING_TO_RESUME -> COMPLETED_SUCCESSFULLY, COMPLETED_WITH_ERRORS, CRASHED, TIMED_OUT.
-with ending as (
-    select *
+with ending as materialized (
+    select :env_id::int as env_id, ending.*
     from unnest(
         :run_ids::uuid[], :epochs::int[], :statuses::oncue.run_status[], :outputs::text[], :output_types::text[],
         :errors::text[], :ran_ms::bigint[]
-    ) as ending(run_id, epoch, status, output, output_type, error, ran_ms)
+    ) as ending(run_id, epoch, final_status, output, output_type, error, ran_ms)
 ),
 gone as (
     delete from oncue.live as live
     using ending
-    where live.env_id = :env_id::int
+    where live.env_id = ending.env_id
       and live.run_id = ending.run_id
-      and live.worker_id = :worker_id::uuid
+      and live.worker_id is not distinct from :worker_id::uuid
       and live.epoch = ending.epoch
       and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
-    returning live.*
+    returning live.*, ending.final_status, ending.output, ending.output_type, ending.error, ending.ran_ms
 ),
 closed as (
     update oncue.runs as run
-    set status = ending.status,
+    set status = gone.final_status,
         epoch = gone.epoch,
         attempts = gone.attempt,
         started_at = gone.started_at,
         finished_at = oncue.now(),
-        compute_ms = coalesce(run.compute_ms, 0) + ending.ran_ms,
-        output = ending.output,
-        output_type = ending.output_type,
-        error = ending.error
+        compute_ms = coalesce(run.compute_ms, 0) + gone.ran_ms,
+        output = gone.output,
+        output_type = gone.output_type,
+        error = gone.error
     from gone
-    join ending on ending.run_id = gone.run_id
-    where run.env_id = :env_id::int
+    where run.env_id = gone.env_id
       and run.id = gone.run_id
       and run.id between :first_id::uuid and :last_id::uuid
 )
