@@ -5,6 +5,7 @@ none inherits the other's dead rows. All of it is gone afterwards, after Ctrl-C 
 with this process even where it is killed.
 """
 
+import os
 import secrets
 import tempfile
 import time
@@ -59,7 +60,7 @@ class Stack:
                 "TRIGGER_API_URL": self.server.url,
                 "TRIGGER_SECRET_KEY": self.server.key,
                 "ONCUE_LOG": _QUIET,
-                "PYTHONPATH": str(_ROOT),
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
                 stamps.FILE: str(self.stamps),
             },
         )  # fmt: skip
