@@ -4,6 +4,7 @@ Each event loop has one session, which closes with the loop; threads share one p
 twice here: repeating is decided in ``flows.py``. The libraries are imported at the first call.
 """
 
+import io
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ THREAD_CONNECTIONS: Final = 32
 """Kept open between calls; more threads than this open connections of their own for a moment."""
 IDLE_S: Final = 15.0
 """Well below what servers and proxies keep, 60 s and more, so that no request meets a connection being closed."""
+
+_LARGE_BYTES: Final = 512 * 1024
 
 
 class _Kept(NamedTuple):
@@ -45,7 +48,7 @@ async def send(request: HttpRequest, timeout_s: float, now: Callable[[], float])
             request.method,
             # The path is quoted already: a slash inside an id must arrive as %2F.
             yarl.URL(request.url, encoded=True),
-            data=request.body,
+            data=sendable(request.body),
             headers=request.headers,
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             allow_redirects=False,
@@ -73,6 +76,12 @@ def send_blocking(request: HttpRequest, timeout_s: float, now: Callable[[], floa
     except (urllib3.exceptions.HTTPError, OSError) as error:
         return NoAnswer(_named(error), now())
     return Answer(response.status, response.headers, response.data, now())
+
+
+def sendable(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body as aiohttp sends it without holding the event loop up; made anew for each attempt."""
+    # A large one is written piece by piece; aiohttp warns of one given as bytes from 1 MiB on.
+    return io.BytesIO(body) if body is not None and len(body) >= _LARGE_BYTES else body
 
 
 async def _session() -> "ClientSession":

@@ -16,7 +16,7 @@ import msgspec
 
 from oncue.protocol import work
 from oncue.protocol.errors import ConnectionFailed, ServerError
-from oncue.sdk import requests
+from oncue.sdk import connections, requests
 from oncue.sdk.settings import Settings
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class Link:
         url = f"{self._where.api_url}/api/v1/work/{path}"
         timeout = aiohttp.ClientTimeout(total=wait_s + _MARGIN_S)
         try:
-            async with self._session.request(method, url, data=body, timeout=timeout) as response:
+            async with self._session.request(method, url, data=connections.sendable(body), timeout=timeout) as response:
                 text = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or type(error).__name__
