@@ -12,9 +12,12 @@ Life of a run, this module's part::
 
 import asyncio
 import contextvars
+import datetime
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from oncue import telemetry
 from oncue.protocol.errors import PayloadValidationError
@@ -28,6 +31,8 @@ from oncue.worker.places import Places
 from oncue.worker.runs import HeldRun, Session, Stop
 from oncue.worker.threads import Threads
 from oncue.worker.time_limit import TimeLimit
+
+_ONE_MS: Final = datetime.timedelta(milliseconds=1)
 
 _NO_CONTEXT: Final = local_context("none", None, "none")
 """For tasks that take none, and never see it."""
@@ -63,7 +68,8 @@ class Executor:
             for assignment in assignments:
                 if not self._is_news(assignment):
                     continue
-                run = HeldRun(assignment, self._tasks.get(assignment.task), session)
+                task = self._tasks.get(assignment.task)
+                run = HeldRun(_limited(assignment, task), task, session)
                 self.runs[run.run_id] = run
                 if self._places.take():
                     self._begin(run)
@@ -184,6 +190,13 @@ class Executor:
                 pass
         if not self.runs:
             self.emptied.set()
+
+
+def _limited(assignment: Assignment, task: Task[Any, Any] | None) -> Assignment:
+    """Add the time limit that the task declares, where the run has none of its own."""
+    if task is None or task.max_duration is None or assignment.max_duration_ms is not None:
+        return assignment
+    return msgspec.structs.replace(assignment, max_duration_ms=task.max_duration // _ONE_MS)
 
 
 def _arguments(run: HeldRun, task: Task[Any, Any], assignment: Assignment) -> tuple[Any, ...]:
