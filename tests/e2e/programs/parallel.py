@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from oncue import Context, item, queue, task
+from oncue import Context, SubtaskUnwrapError, item, queue, task
 from tests.e2e.programs import gates
 from tests.e2e.programs.children import double, refuse_odd
 
@@ -42,7 +42,7 @@ async def group_with_a_failure(payload: int) -> list[str]:
         async with asyncio.TaskGroup() as group:
             group.create_task(refuse_odd.trigger_and_wait(payload).unwrap())
             group.create_task(held.trigger_and_wait("/nonexistent/gate").unwrap())
-    except* Exception as errors:
+    except* SubtaskUnwrapError as errors:
         raised = [type(error).__name__ for error in errors.exceptions]
     return raised
 
