@@ -4,6 +4,7 @@ import datetime
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from tests.fixtures.embedded import ask
 from tests.fixtures.stack import Stack, called, eventually
 
 PROGRAM = "tests.e2e.programs.interrupted"
-SHORT_LEASE = {
+SHORT_LEASE: dict[str, Any] = {
     "lease": datetime.timedelta(seconds=1.5),
     "heartbeat": datetime.timedelta(seconds=0.25),
     "claim_wait": datetime.timedelta(seconds=2),
