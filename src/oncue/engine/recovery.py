@@ -35,7 +35,8 @@ class LostWorker(msgspec.Struct, frozen=True):
     """A worker whose lease ran out."""
 
     id: uuid.UUID
-    silent: datetime.timedelta
+    overdue: datetime.timedelta
+    """Since the lease ran out."""
 
 
 class HeldRun(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) ->
         effects.tell(
             "lease.expired",
             worker_id=ids.show(ids.WORKER, worker.id),
-            silent_ms=worker.silent // datetime.timedelta(milliseconds=1),
+            overdue_ms=worker.overdue // datetime.timedelta(milliseconds=1),
             runs=len(taken),
         )
     return len(workers)

@@ -10,8 +10,8 @@ where environment.id in (
 order by environment.id;
 
 -- name: lost_workers :many LostWorker
--- Lock workers whose lease has run out, longest silent first.
-select worker.id, oncue.now() - worker.lease_until as silent
+-- Lock workers whose lease has run out, longest overdue first.
+select worker.id, oncue.now() - worker.lease_until as overdue
 from oncue.workers as worker
 where worker.env_id = :env_id::int
   and worker.lease_until < oncue.now()
