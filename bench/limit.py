@@ -99,6 +99,18 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
+async def cycle(bench: Bench) -> float:
+    """Take the bare cycle once more, in rows a second: for a measurement that compares itself round by round."""
+    async with stack.database(bench.postgres, "bare") as url:
+        connections = [await asyncpg.connect(url) for _ in range(_CONNECTIONS)]
+        try:
+            await connections[0].execute(_SCHEMA)
+            return await _cycle(connections, bench.scale.limit_rows, first=0)
+        finally:
+            for connection in connections:
+                await connection.close()
+
+
 async def _cycle(connections: list[asyncpg.Connection], rows: int, *, first: int) -> float:
     share = rows // len(connections)
     began = time.perf_counter()

@@ -24,7 +24,6 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of a further backlog; 0 leaves it out."""
     starts: int = 15
     """Processes started to time an import."""
-    peer_runs: int = 3_000
 
 
 def chosen(*, quick: bool, large: bool, runs: int | None) -> Scale:
@@ -33,7 +32,7 @@ def chosen(*, quick: bool, large: bool, runs: int | None) -> Scale:
     if quick:
         scale = Scale(
             runs=5_000, rounds=1, limit_rows=5_000, lone=40, sequential=100, concurrent=800, parents=400,
-            parked=1_000, keyed=2_000, one_key=60, backlog=20_000, starts=5, peer_runs=1_000,
+            parked=1_000, keyed=2_000, one_key=60, backlog=20_000, starts=5,
         )  # fmt: skip
     if large:
         scale = msgspec.structs.replace(scale, backlog=1_000_000, backlog_keys=100_000)

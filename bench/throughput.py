@@ -4,7 +4,7 @@ import os
 import time
 from typing import Final
 
-from bench import figures, stack
+from bench import figures, limit, stack
 from bench.figures import Figure, Promise
 from bench.measuring import Bench, enqueue
 from bench.processes import CpuMeter
@@ -17,17 +17,16 @@ _PROMISED: Final = Promise(3_000)
 async def measure(bench: Bench) -> list[Figure]:
     """Measure enqueue, drain, and both at once from the first call to the last run's end."""
     runs, rounds = bench.scale.runs, bench.scale.rounds
-    enqueued, drained, both, calls = [], [], [], []
+    bare, enqueued, drained, both, calls = [], [], [], [], []
     cpu: list[dict[str, float]] = []
     for turn in range(rounds):
-        async with stack.opened(bench.postgres, "throughput") as opened:
-            bench.say(f"{runs:,} runs enqueued, then drained, {turn + 1} of {rounds}")
-            began = time.perf_counter()
-            calls += await enqueue(noop, runs)
-            enqueued.append(runs / (time.perf_counter() - began))
-            async with opened.worker():
-                await opened.until_idle()
-            drained.append(await opened.drained("noop"))
+        bench.say(f"{runs:,} runs enqueued, then drained, {turn + 1} of {rounds}")
+        seconds, rate = await enqueue_and_drain(bench)
+        calls += seconds
+        enqueued.append(runs / sum(seconds))
+        drained.append(rate)
+        bench.say(f"the bare cycle between the two, {turn + 1} of {rounds}")
+        bare.append(await limit.cycle(bench))
         async with stack.opened(bench.postgres, "throughput") as opened:
             bench.say(f"{runs:,} runs end to end, {turn + 1} of {rounds}")
             rate, used = await _end_to_end(opened, runs)
@@ -36,13 +35,23 @@ async def measure(bench: Bench) -> list[Figure]:
     return [
         figures.rate(
             "throughput.end_to_end", "first trigger to last end, worker running", both,
-            against="limit.cycle", promise=_PROMISED,
+            against="throughput.bare", promise=_PROMISED,
         ),
+        figures.rate("throughput.bare", "the bare cycle of limit, taken in the same rounds", bare),
         figures.rate("throughput.enqueue", "batch_trigger of 1,000, no worker", enqueued, against="limit.copy"),
         figures.rate("throughput.drain", "first start to last end, all in line before", drained, against="limit.drain"),
         figures.spread("throughput.batch", "one batch_trigger of 1,000", calls),
         *(_cpu(name, [used[name] / runs for used in cpu]) for name in cpu[0]),
     ]  # fmt: skip
+
+
+async def enqueue_and_drain(bench: Bench) -> tuple[list[float], float]:
+    """Put runs in line, then let a worker come; return the seconds of each call, and at which rate the runs went."""
+    async with stack.opened(bench.postgres, "throughput") as opened:
+        seconds = await enqueue(noop, bench.scale.runs)
+        async with opened.worker():
+            await opened.until_idle()
+        return seconds, await opened.drained("noop")
 
 
 async def _end_to_end(opened: Stack, runs: int) -> tuple[float, dict[str, float]]:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from bench import figures, patience, stack, stamps
+from bench import figures, patience, stack, stamps, throughput
 from bench.figures import Figure
 from bench.measuring import BATCH, Bench
 from bench.peers import driver
@@ -24,12 +24,19 @@ _ROOT: Final = Path(__file__).parent.parent.parent
 _PATIENCE_S: Final = 120
 _STOP_WITHIN_S: Final = 5
 
-_PACKAGES: Final[dict[str, tuple[str, ...]]] = {
-    "pgqueuer": ("pgqueuer>=1.6,<2", "asyncpg"),
-    "procrastinate": ("procrastinate>=3.10,<4", "psycopg[binary,pool]"),
+
+class _Kind(NamedTuple):
+    packages: tuple[str, ...]
+    most_runs: int
+    """Tasks to drain at most: slow ones would take minutes."""
+
+
+_KINDS: Final = {
+    "pgqueuer": _Kind(("pgqueuer>=1.6,<2", "asyncpg"), 20_000),
+    "procrastinate": _Kind(("procrastinate>=3.10,<4", "psycopg[binary,pool]"), 3_000),
 }
 
-NAMES: Final = tuple(_PACKAGES)
+NAMES: Final = tuple(_KINDS)
 """The peers that can be measured."""
 
 
@@ -53,7 +60,7 @@ def measurement(name: str) -> Callable[[Bench], Awaitable[list[Figure]]]:
     Raises:
         UsageError: There is no such peer.
     """
-    if name not in _PACKAGES:
+    if name not in _KINDS:
         raise click.UsageError(f"--peers: {name!r} is not known; expected any of {', '.join(NAMES)}")
 
     async def measure(bench: Bench) -> list[Figure]:
@@ -71,7 +78,7 @@ async def _measure(bench: Bench, name: str) -> list[Figure]:
         environment = {**os.environ, "PYTHONPATH": str(_ROOT), driver.DSN: url, stamps.FILE: str(path)}
         peer = _Peer(name, python, environment, path)
         await _call(peer, "setup")
-        runs = bench.scale.peer_runs // BATCH * BATCH
+        runs = min(bench.scale.runs, _KINDS[name].most_runs) // BATCH * BATCH
         bench.say(f"{runs:,} tasks enqueued, then drained")
         calls = await _call(peer, "batches", str(runs))
         async with _worker(peer):
@@ -80,19 +87,23 @@ async def _measure(bench: Bench, name: str) -> list[Figure]:
             bench.say(f"{bench.scale.lone} lone triggers, 20 a second")
             await _call(peer, "lone", str(bench.scale.lone))
             await _until_started(peer, runs + bench.scale.lone)
+    bench.say("oncue, right after it")
+    own_calls, own_drain = await throughput.enqueue_and_drain(bench)
     lone = sorted(stamps.read(path))[-bench.scale.lone :]
     return [
         figures.rate(
-            f"{name}.enqueue", "batches of 1,000, no worker", [runs / sum(calls)], against="throughput.enqueue"
+            f"{name}.enqueue", "batches of 1,000, no worker", [runs / sum(calls)], against=f"{name}.oncue_enqueue"
         ),
         figures.rate(
             f"{name}.drain", "first start to last start", [(runs - 1) / (last.started - first.started)],
-            against="throughput.drain",
+            against=f"{name}.oncue_drain",
         ),
         figures.spread(
             f"{name}.start", "lone trigger to start", [each.started - each.sent for each in lone],
             against="latency.start",
         ),
+        figures.rate(f"{name}.oncue_enqueue", "oncue in the same minute", [bench.scale.runs / sum(own_calls)]),
+        figures.rate(f"{name}.oncue_drain", "oncue in the same minute", [own_drain]),
     ]  # fmt: skip
 
 
@@ -105,20 +116,20 @@ def _installed(name: str) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oncue-bench" / name
     python = home / "bin" / "python"
     complete = home / "complete"
-    packages = " ".join(_PACKAGES[name])
-    if complete.exists() and complete.read_text(encoding="utf-8") == packages:
+    packages = _KINDS[name].packages
+    if complete.exists() and complete.read_text(encoding="utf-8") == " ".join(packages):
         return python
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
         raise NotInstalled("there is no uv to install it with; run `make setup`")
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), *_PACKAGES[name]],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *packages],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotInstalled(" / ".join(done.stderr.strip().splitlines()[-3:]))
-    complete.write_text(packages, encoding="utf-8")
+    complete.write_text(" ".join(packages), encoding="utf-8")
     return python
 
 
