@@ -173,6 +173,7 @@ class FakeRun:
     batch_results: list[ChildResult] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
     result_of: Callable[[str], ChildResult] | None = None
+    on_batch_wait: Callable[[str], Sequence[ChildResult]] | None = None
 
     def call_key(self, kind: str, task: str) -> str:
         key = f"{kind}:{task}#{1 + sum(known.startswith(f'{kind}:{task}#') for known in self.keys)}"
@@ -186,7 +187,7 @@ class FakeRun:
 
     async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
         self.waited_for.append(batch_id)
-        return self.batch_results
+        return self.batch_results if self.on_batch_wait is None else self.on_batch_wait(batch_id)
 
     def block_on(self, waiting: Coroutine[Any, Any, Any]) -> Any:
         try:

@@ -26,6 +26,7 @@ from oncue import (
 from oncue.protocol.codec import encode
 from oncue.protocol.failures import BuiltInError
 from oncue.protocol.work import ChildFailed, ChildSucceeded
+from oncue.sdk import filling, requests
 
 from .conftest import FakeApi, FakeRun, Reply
 
@@ -80,6 +81,35 @@ async def test_waiting_reads_output_as_annotated(api: FakeApi, inside: FakeRun, 
     assert [each["runId"] for each in options] == inside.waited_for
     assert [each["callKey"] for each in options] == ["wait:child#1", "wait:child#2", "wait:child#3"]
     assert all(each["resumeParentOnCompletion"] for each in options)
+
+
+async def test_parked_call_keeps_nothing_of_its_request(api: FakeApi, inside: FakeRun, child: Any) -> None:
+    def parts() -> list[Any]:
+        gc.collect()
+        kinds = (requests.Call, requests.HttpRequest, requests.Answer, filling.Batch)
+        return [each for each in gc.get_objects() if isinstance(each, kinds)]
+
+    others = {id(each) for each in parts()}
+    kept: list[Any] = []
+
+    def look(run_id: str) -> ChildSucceeded:
+        kept.extend(each for each in parts() if id(each) not in others)
+        return ok("child", {"number": 7}, run_id)
+
+    async def later() -> AsyncIterator[Any]:
+        yield item(1)
+
+    inside.result_of = look
+    inside.on_batch_wait = lambda batch_id: [look(batch_id)]
+    await child.trigger_and_wait(1)
+    await child.batch_trigger_and_wait([item(1)])
+    await child.batch_trigger_and_wait(later())
+    inside.blocks_thread = True
+    child.sync.trigger_and_wait(1)
+    child.sync.batch_trigger_and_wait([item(1)])
+
+    assert len(inside.waited_for) == 5
+    assert kept == []
 
 
 async def test_failed_child_is_a_result_until_unwrapped(api: FakeApi, inside: FakeRun, child: Any) -> None:

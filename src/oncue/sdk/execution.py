@@ -43,14 +43,14 @@ class Execution(Protocol):
         Taken when the function is called, not when it is awaited, so that ``asyncio.gather`` keeps it stable.
         """
 
-    async def wait_for_run(self, run_id: str) -> ChildResult:
+    def wait_for_run(self, run_id: str) -> Coroutine[Any, Any, ChildResult]:
         """Park until a child that this run was registered to wait for has ended.
 
         Raises:
             RunStopped: The run was cancelled, or its lease was lost.
         """
 
-    async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
+    def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order.
 
         Raises:

@@ -113,7 +113,7 @@ def trigger(
         ValueError: An option's value makes no sense; names the item's position.
     """
     batch = _prepared(given, of, options, by_task=by_task)
-    return _filled(batch, _creation(batch, lineage, waits=False))
+    return _trigger(batch, _creation(batch, lineage, waits=False))
 
 
 def trigger_and_wait(
@@ -131,22 +131,7 @@ def trigger_and_wait(
         BatchTriggerError: The batch could not be filled.
     """
     batch = _prepared(given, of, options, by_task=by_task)
-    creation = _creation(batch, lineage, waits=True)
-    tasks = {target.id: target.task for target in batch.targets}
-
-    def flow() -> Flow[AnyBatchResult]:
-        assert creation.id is not None
-        try:
-            handle = yield from _filled(batch, creation)
-        except BatchTriggerError as error:
-            if not (yield from _arrived_after_all(creation.id, parent, error)):
-                raise
-            handle = _handle(creation.id, None, batch.targets)
-        children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, handle.batch_id))
-        runs = tuple(triggering.settled(child, tasks.get(child.task)) for child in children)
-        return BatchResult(handle.batch_id, runs)
-
-    return flow()
+    return _trigger_and_wait(batch, _creation(batch, lineage, waits=True), parent)
 
 
 async def _drained(name: str, given: AsyncIterable[object], make: Callable[[list[object]], Flow[T]]) -> T:
@@ -155,7 +140,9 @@ async def _drained(name: str, given: AsyncIterable[object], make: Callable[[list
         found.append(each)
         if len(found) > limits.MAX_BATCH_ITEMS:
             break
-    return await transport.start(make(_counted(found, endless=True)), name)
+    coroutine = transport.start(make(_counted(found, endless=True)), name)
+    del given, found, make
+    return await coroutine
 
 
 def _counted(found: list[object], *, endless: bool = False) -> list[object]:
@@ -229,7 +216,28 @@ def _creation(batch: Batch, lineage: Mapping[str, Any], *, waits: bool) -> Creat
     )
 
 
-def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[AnyBatchHandle]:
+def _trigger(batch: Batch, creation: CreateBatchRequest) -> Flow[AnyBatchHandle]:
+    batch_id, token = yield from _filled(batch, creation)
+    return _handle(batch_id, token, batch.targets)
+
+
+def _trigger_and_wait(batch: Batch, creation: CreateBatchRequest, parent: Execution) -> Flow[AnyBatchResult]:
+    assert creation.id is not None
+    try:
+        batch_id, _ = yield from _filled(batch, creation)
+    except BatchTriggerError as error:
+        if not (yield from _arrived_after_all(creation.id, parent, error)):
+            raise
+        batch_id = creation.id
+    tasks = {target.id: target.task for target in batch.targets}
+    # The batch holds all payloads, and the run may be parked for days.
+    del batch, creation
+    children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, batch_id))
+    return BatchResult(batch_id, tuple(triggering.settled(child, tasks.get(child.task)) for child in children))
+
+
+def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[tuple[str, str | None]]:
+    """Create a batch and send its items; return its id and token."""
     count = len(batch.targets)
     try:
         response, token = yield from flows.exchange(requests.create_batch(creation))
@@ -239,7 +247,7 @@ def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[AnyBatchHandle]:
     # A batch that is known by its key has been filled before.
     if not response.is_cached:
         yield from _send_items(response.id, batch)
-    return _handle(response.id, token, batch.targets)
+    return response.id, token
 
 
 def _send_items(batch_id: str, batch: Batch) -> Flow[None]:

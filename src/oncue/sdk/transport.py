@@ -60,7 +60,6 @@ def start(flow: Flow[T], name: str) -> Coroutine[Any, Any, T]:
         name: Of the function that the user called, for the warning about one that is never awaited.
     """
     coroutine: Any = _drive(flow)
-    coroutine.__name__ = name.rpartition(".")[2]
     coroutine.__qualname__ = name
     named: Coroutine[Any, Any, T] = coroutine
     return named
@@ -75,6 +74,7 @@ def run(flow: Flow[T]) -> T:
         except StopIteration as done:
             value: T = done.value
             return value
+        reply = None
         reply = _carry_out(step)
 
 
@@ -86,15 +86,20 @@ async def _drive(flow: Flow[T]) -> T:
         except StopIteration as done:
             value: T = done.value
             return value
+        # The steps' own fields, and no names for them: a run may be parked for days, and many are, so nothing of what
+        # led there is kept for so long.
         match step:
-            case Send(request, timeout_s):
-                reply = await connections.send(request, timeout_s, clock.now)
-            case Sleep(seconds):
-                if seconds > 0:
-                    await clock.pause(seconds)
+            case Send():
+                reply = await connections.send(step.request, step.timeout_s, clock.now)
+            case Sleep():
+                if step.seconds > 0:
+                    await clock.pause(step.seconds)
                 reply = clock.now()
-            case Park(_, wait):
-                reply = await wait()
+            case Park():
+                waiting = step.wait()
+                del reply, step
+                reply = await waiting
+                del waiting
 
 
 def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered with

@@ -19,6 +19,7 @@ from oncue.protocol.errors import PayloadValidationError
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
 from oncue.protocol.work import ChildFailed, ChildResult, ChildSucceeded
 from oncue.sdk import flows, inside, option_values, requests
+from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park
 from oncue.sdk.handles import RunHandle
 from oncue.sdk.missing import MISSING
@@ -82,13 +83,7 @@ def trigger_and_wait(to: Target, payload: object, options: Mapping[str, Any], *,
     request = _request(to, payload, options)
     lineage = inside.lineage("wait", to.id)
     call = requests.trigger(to.id, _sent_from(request, lineage, waits=True))
-
-    def flow() -> Flow[AnyResult]:
-        answer = yield from flows.exchange(call)
-        child: ChildResult = yield Park(parent, partial(parent.wait_for_run, answer.response.id))
-        return settled(child, to.task)
-
-    return flow()
+    return _trigger_and_wait(call, parent, to.task)
 
 
 def document(to: Target, payload: object) -> msgspec.Raw:
@@ -152,3 +147,14 @@ def _trigger(to: Target, call: requests.Call[requests.TriggerAnswer]) -> Flow[Ru
     response, token = yield from flows.exchange(call)
     read_output = None if to.task is None else to.task.read_output
     return RunHandle(response.id, to.id, response.is_cached, public_access_token=token, read_output=read_output)
+
+
+def _trigger_and_wait(
+    call: requests.Call[requests.TriggerAnswer], parent: Execution, task: "Task[Any, Any] | None"
+) -> Flow[AnyResult]:
+    answer = yield from flows.exchange(call)
+    run_id = answer.response.id
+    # The call holds the payload, and the run may be parked for days.
+    del answer, call
+    child: ChildResult = yield Park(parent, partial(parent.wait_for_run, run_id))
+    return settled(child, task)

@@ -64,25 +64,22 @@ class _Wait:
         self.error: Exception | None = None
         self.size_bytes = 0
 
-    def read(self) -> Any:  # noqa: ANN401 - see Parking.wait
-        """Return the result, or raise it."""
-        self.was_read = True
-        if self.error is not None:
-            raise self.error
-        return self.value
-
     def open(self) -> None:
         """Give the result to everybody who waits for it."""
         self.is_open = True
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
-            if waiter.done():
-                continue
-            self.was_read = True
-            if self.error is None:
-                waiter.set_result(self.value)
-            else:
-                waiter.set_exception(self.error)
+            self.give(waiter)
+
+    def give(self, waiter: asyncio.Future[Any]) -> None:
+        """Give the result to one who waits for it, unless that has been given up."""
+        if waiter.done():
+            return
+        self.was_read = True
+        if self.error is None:
+            waiter.set_result(self.value)
+        else:
+            waiter.set_exception(self.error)
 
 
 class Parking:
@@ -100,28 +97,31 @@ class Parking:
         self._resumed = False
         self._kept_bytes = 0
 
-    async def wait(self, target: str) -> Any:  # noqa: ANN401 - what was settled: a child's result, or a list of them
-        """Wait for a run or a batch.
+    def wait(self, target: str) -> asyncio.Future[Any]:
+        """Begin to wait for a run or a batch.
+
+        No coroutine, which would be one more thing to keep for each parked run.
 
         Args:
             target: Its id.
 
-        Raises:
-            Exception: What the wait was settled with.
-            CancelledError: The waiting code was cancelled; the wait itself stays, as the server knows it.
+        Returns:
+            What is settled: a child's result, or a list of them; or the error it is settled with. Where it is
+            cancelled the wait itself stays, as the server knows it.
         """
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         wait = self._waits.get(target)
         if wait is not None and wait.is_open:
-            return wait.read()
+            wait.give(waiter)
+            return waiter
         if wait is None:
             wait = self._waits[target] = _Wait()
             self._unknown += 1
             self._resumed = False
             if self._run.has_place:
                 self._run.park()
-        waiter = asyncio.get_running_loop().create_future()
         wait.waiters.append(waiter)
-        return await waiter
+        return waiter
 
     def settle(
         self, target: str, value: object, *, error: Exception | None = None, size_bytes: int = 0, resumes: bool

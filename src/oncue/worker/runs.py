@@ -207,15 +207,13 @@ class HeldRun:
         # setdefault and next are atomic each, for plain functions that start threads.
         return f"{name}#{next(self._calls.setdefault(name, itertools.count(1)))}"
 
-    async def wait_for_run(self, run_id: str) -> ChildResult:
+    def wait_for_run(self, run_id: str) -> Coroutine[Any, Any, ChildResult]:
         """Park until a child has ended."""
-        result: ChildResult = await self._wait(run_id)
-        return result
+        return self._wait(run_id)
 
-    async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
+    def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order."""
-        results: Sequence[ChildResult] = await self._wait(batch_id)
-        return results
+        return self._wait(batch_id)
 
     def block_on(self, waiting: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the worker's loop and block this thread until it is done."""
@@ -232,7 +230,7 @@ class HeldRun:
         loop = self.session.loop
         if asyncio.get_running_loop() is not loop:
             # User code on a loop of its own, in a thread it started: the wait belongs to the worker's loop.
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.parking.wait(target), loop))
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._wait(target), loop))
         return await self.parking.wait(target)
 
     def _check(self) -> None:
