@@ -1,5 +1,6 @@
 """An engine to drive: a database, its dev environment, and the moves of clients and workers as short calls."""
 
+import asyncio
 import datetime
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -168,6 +169,16 @@ class Engine:
 
     async def violations(self) -> int:
         return await self.run(lambda tx: sweeping.sweep(tx, self.environment, effects=self.effects))
+
+
+async def until_blocked(engine: Engine) -> None:
+    """Return once a statement of this test's database waits for a lock."""
+    blocked = """select exists (
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+    )"""
+    async with asyncio.timeout(10):
+        while not await engine.pool.fetchval(blocked):
+            await asyncio.sleep(0.005)
 
 
 def request(payload: object = None, **options: Any) -> TriggerRequest:

@@ -1,15 +1,16 @@
+import asyncio
 import datetime
 
 import pytest
 
-from oncue.engine import environments, reading, recovery
+from oncue.engine import dispatch, environments, reading, recovery, workers
 from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
 from oncue.protocol.failures import BuiltInError, StringError
 from oncue.protocol.work import ChildFailed, ChildSucceeded, RunSettled, StopRun
-from oncue.store.pool import in_transaction
-from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared, request
+from oncue.store.pool import in_transaction, transaction
+from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared, request, until_blocked
 
 
 async def test_triggered_run_is_claimed_executed_and_completed(engine: Engine) -> None:
@@ -275,6 +276,35 @@ async def test_run_in_a_lost_answer_goes_back_in_line(engine: Engine) -> None:
     assert (reclaimed, len(again)) == (1, 1)
     assert again[0].attempt == 1
     assert await engine.succeed(worker, known, *again) == []
+
+
+async def test_claim_under_way_while_its_worker_leaves_loses_no_run(engine: Engine) -> None:
+    worker = await engine.announce("add")
+    run = await engine.trigger("add")
+
+    async with transaction(engine.pool) as claiming:
+        claimed = await dispatch.claim(claiming, engine.environment, worker, places=1)
+        leaving = asyncio.create_task(
+            engine.run(lambda tx: workers.leave(tx, engine.environment, worker, effects=engine.effects))
+        )
+        await until_blocked(engine)
+    await leaving
+
+    assert len(claimed) == 1
+    assert await engine.status(run) == "QUEUED"
+
+
+async def test_run_held_by_a_worker_that_is_gone_is_found(engine: Engine) -> None:
+    worker = await engine.announce("add")
+    run = await engine.trigger("add")
+    await engine.claim(worker)
+    await in_transaction(engine.pool, lambda tx: tx.execute("delete from oncue.workers"))
+
+    found = await engine.run(lambda tx: recovery.recover_orphans(tx, engine.environment, effects=engine.effects))
+
+    assert found == 1
+    assert await engine.status(run) == "QUEUED"
+    assert ("invariant.violated", "live.worker_id") in [(name, f.get("what")) for name, f in engine.effects.told]
 
 
 async def test_handed_back_run_costs_no_attempt(engine: Engine) -> None:

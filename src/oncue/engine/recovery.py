@@ -55,6 +55,13 @@ class HopelessRun(msgspec.Struct, frozen=True):
     run_id: uuid.UUID
 
 
+class Orphan(msgspec.Struct, frozen=True):
+    """A worker that is gone although runs are leased to it."""
+
+    worker_id: uuid.UUID
+    runs: int
+
+
 _sql = queries.load("recovery")
 _lost_workers = _sql.many("lost_workers", LostWorker)
 _environments_of_lost = _sql.many("environments_of_lost", Environment)
@@ -62,6 +69,8 @@ _hopeless = _sql.many("hopeless", HopelessRun)
 _take_back = _sql.many("take_back", HeldRun)
 _take_unheld = _sql.many("take_unheld", HeldRun)
 _forget_workers = _sql.none("forget_workers")
+_lock_worker = _sql.none("lock_worker")
+_find_orphans = _sql.many("find_orphans", Orphan)
 
 
 async def environments_of_lost(tx: Tx) -> list[Environment]:
@@ -76,7 +85,7 @@ async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) ->
         return 0
     gone = [worker.id for worker in workers]
     changes = Changes()
-    hopeless = await _hopeless(tx, workers=gone, recoveries=MAX_RECOVERIES)
+    hopeless = await _hopeless(tx, env_id=environment.id, workers=gone, recoveries=MAX_RECOVERIES)
     if hopeless:
         error = InternalError(
             "TASK_RUN_CRASHED",
@@ -102,10 +111,28 @@ async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) ->
 async def release_held(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> int:
     """Put back in line what a worker that leaves still holds, and forget the worker; returns how many runs."""
     changes = Changes()
+    # A claim of its own may be under way. Once the worker is locked that claim has ended, and the statements below,
+    # each with a later snapshot, see what it took.
+    await _lock_worker(tx, env_id=environment.id, id=worker)
     taken = await _take(tx, environment, [worker], recoveries=0, changes=changes)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     return len(taken)
+
+
+async def recover_orphans(tx: Tx, environment: Environment, *, effects: Effects) -> int:
+    """Put back in line what is leased to workers that are gone. There should be none: each is a bug, and counted."""
+    orphans = await _find_orphans(tx, env_id=environment.id)
+    for orphan in orphans:
+        await release_held(tx, environment, orphan.worker_id, effects=effects)
+        effects.tell(
+            "invariant.violated",
+            what="live.worker_id",
+            id=ids.show(ids.WORKER, orphan.worker_id),
+            counted=orphan.runs,
+            found=0,
+        )
+    return len(orphans)
 
 
 async def reclaim(

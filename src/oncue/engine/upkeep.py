@@ -77,8 +77,10 @@ async def make_partitions(pool: Pool) -> Effects:
 
 
 async def sweep(pool: Pool) -> Effects:
-    """Hold every counter against the rows it stands for."""
-    return await _in_each_environment(pool, sweeping.sweep)
+    """Hold every counter against the rows it stands for, and every lease against its worker."""
+    effects = await _in_each_environment(pool, sweeping.sweep)
+    effects.merge(await _in_each_environment(pool, recovery.recover_orphans))
+    return effects
 
 
 CHORES: Final = (

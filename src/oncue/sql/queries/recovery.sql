@@ -24,6 +24,7 @@ for update skip locked;
 select live.run_id
 from oncue.live as live
 where live.worker_id = any(:workers::uuid[])
+  and live.env_id = :env_id::int
   and live.recoveries >= :recoveries::int
 order by live.run_id
 for update;
@@ -78,11 +79,29 @@ where live.env_id = unheld.env_id
   and live.run_id = unheld.run_id
 returning live.run_id, live.line_id, unheld.slot_lane, unheld.has_waited, unheld.was_resuming;
 
+-- name: lock_worker :none
+-- Wait for a worker's claims that are under way, and let no more begin.
+select worker.id
+from oncue.workers as worker
+where worker.id = :id::uuid
+  and worker.env_id = :env_id::int
+for update;
+
+-- name: find_orphans :many Orphan
+-- Workers that are gone although runs are leased to them.
+select live.worker_id, count(*)::int as runs
+from oncue.live as live
+where live.env_id = :env_id::int
+  and live.worker_id is not null
+  and not exists (select from oncue.workers as worker where worker.id = live.worker_id)
+group by live.worker_id;
+
 -- name: forget_workers :none
 -- Drop workers that are gone, and what they had yet to be told.
 with told as (
     delete from oncue.notices as notice
     where notice.worker_id = any(:workers::uuid[])
+      and notice.env_id = :env_id::int
 )
 delete from oncue.workers as worker
 where worker.env_id = :env_id::int
