@@ -7,7 +7,6 @@ what comes back by position where the items are a tuple of up to five.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Coroutine, Iterable
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from oncue.protocol.triggers import BatchView
     from oncue.sdk.filling import AnyBatchHandle, AnyBatchResult
-    from oncue.sdk.flows import Flow
     from oncue.sdk.handles import BatchHandle, RunHandle
     from oncue.sdk.items import AnyItem, Item, ItemDict, Items
     from oncue.sdk.options import TriggerOptions
@@ -155,9 +153,9 @@ def retrieve(batch: str | BatchHandle[Any]) -> Coroutine[Any, Any, BatchView]:
 
         view = await batch.retrieve(handle)
     """
-    from oncue.sdk import transport
+    from oncue.sdk import polling, transport
 
-    return transport.start(_retrieve(batch), "batch.retrieve")
+    return transport.start(polling.retrieve_batch(_id(batch)), "batch.retrieve")
 
 
 class BlockingBatch:
@@ -245,19 +243,16 @@ class BlockingBatch:
 
     def retrieve(self, batch: str | BatchHandle[Any]) -> BatchView:
         """Ask where a batch stands: ``batch.sync.retrieve(handle)``."""
-        from oncue.sdk import transport
+        from oncue.sdk import polling, transport
 
-        return transport.run(_retrieve(batch))
+        return transport.run(polling.retrieve_batch(_id(batch)))
 
 
-def _retrieve(batch: object) -> Flow[BatchView]:
-    from oncue.protocol.triggers import BatchView
-    from oncue.sdk import flows, requests
-
+def _id(batch: object) -> str:
     batch_id = getattr(batch, "id", batch)
     if not isinstance(batch_id, str) or not batch_id:
         raise TypeError(f"{batch!r} is not a batch; expected a batch's id or its handle")
-    return flows.exchange(requests.get(f"/api/v2/batches/{quote(batch_id, safe='')}", BatchView))
+    return batch_id
 
 
 sync: Final = BlockingBatch()

@@ -4,11 +4,11 @@ A handle is only ids: it can be kept, turned to JSON with ``to_dict`` and asked 
 functions; ``.sync`` has the same ones, blocking.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from oncue.sdk.results import Result
+from oncue.sdk.results import ReadOutput, Result
 
 if TYPE_CHECKING:
     from oncue.protocol.durations import Duration
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 Runs_co = TypeVar("Runs_co", bound=Sequence[Any], covariant=True)
-ReadOutput: TypeAlias = Callable[[bytes, str], Any]
-"""Takes a document and its type."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ class RunHandle(Generic[R_co]):
 
     def retrieve(self) -> "Coroutine[Any, Any, Run]":
         """Ask where the run stands: ``run = await handle.retrieve()``."""
-        from oncue.sdk import runs
+        from oncue.sdk import polling, transport
 
-        return runs.retrieve(self)
+        return transport.start(polling.retrieve(self.id), "RunHandle.retrieve")
 
     def result(self, timeout: "Duration | None" = None) -> Coroutine[Any, Any, Result[R_co]]:
         """Wait until the run has ended, from anywhere: ``result = await handle.result(timeout="30s")``.
@@ -64,7 +62,7 @@ class RunHandle(Generic[R_co]):
         """
         from oncue.sdk import polling, transport
 
-        return transport.start(polling.result(self, timeout), "RunHandle.result")
+        return transport.start(polling.result(self.id, timeout, self.read_output), "RunHandle.result")
 
     @property
     def sync(self) -> "BlockingRunHandle[R_co]":
@@ -80,15 +78,15 @@ class BlockingRunHandle(Generic[R_co]):
 
     def retrieve(self) -> "Run":
         """Ask where the run stands: ``run = handle.sync.retrieve()``."""
-        from oncue.sdk import runs
+        from oncue.sdk import polling, transport
 
-        return runs.sync.retrieve(self.handle)
+        return transport.run(polling.retrieve(self.handle.id))
 
     def result(self, timeout: "Duration | None" = None) -> Result[R_co]:
         """Wait until the run has ended, as ``RunHandle.result`` does: ``handle.sync.result(timeout="30s")``."""
         from oncue.sdk import polling, transport
 
-        return transport.run(polling.result(self.handle, timeout))
+        return transport.run(polling.result(self.handle.id, timeout, self.handle.read_output))
 
 
 @dataclass(frozen=True)
@@ -127,9 +125,9 @@ class BatchHandle(Generic[Runs_co]):
 
     def retrieve(self) -> "Coroutine[Any, Any, BatchView]":
         """Ask where the batch stands: ``view = await handle.retrieve()``."""
-        from oncue.sdk import batch
+        from oncue.sdk import polling, transport
 
-        return batch.retrieve(self.batch_id)
+        return transport.start(polling.retrieve_batch(self.batch_id), "BatchHandle.retrieve")
 
     @property
     def sync(self) -> "BlockingBatchHandle":
@@ -145,6 +143,6 @@ class BlockingBatchHandle:
 
     def retrieve(self) -> "BatchView":
         """Ask where the batch stands: ``view = handle.sync.retrieve()``."""
-        from oncue.sdk import batch
+        from oncue.sdk import polling, transport
 
-        return batch.sync.retrieve(self.batch_id)
+        return transport.run(polling.retrieve_batch(self.batch_id))

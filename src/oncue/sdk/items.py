@@ -6,13 +6,11 @@ in ``filling.py``.
 """
 
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
+from oncue.sdk.callee import Callee
 from oncue.sdk.missing import MISSING, Missing
 from oncue.sdk.options import TriggerOptions, unknown
-
-if TYPE_CHECKING:
-    from oncue.sdk.task import Task
 
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
@@ -30,7 +28,7 @@ class Item(Generic[P_co, R_co]):
         options: Mapping[str, Any],
         *,
         task_id: str | None = None,
-        task: "Task[Any, R_co] | None" = None,
+        task: Callee | None = None,
     ) -> None:
         self.payload = payload
         self.options = options
@@ -50,7 +48,7 @@ class ItemDict(TypedDict, total=False):
     options: TriggerOptions
     id: str
     """The task's id, where the batch does not say it."""
-    task: "Task[Any, Any]"
+    task: Callee
 
 
 AnyItem: TypeAlias = Item[Any, Any] | ItemDict
@@ -97,8 +95,6 @@ def read(given: object, index: int) -> Item[Any, Any]:
     Raises:
         TypeError: It is no item; names its position and what is accepted.
     """
-    from oncue.sdk.task import Task
-
     match given:
         case Item():
             return given
@@ -107,7 +103,7 @@ def read(given: object, index: int) -> Item[Any, Any]:
                 if key not in ItemDict.__annotations__:
                     raise unknown(str(key), tuple(ItemDict.__annotations__), f"key of items[{index}]")
             task, task_id = given.get("task"), given.get("id")
-            if isinstance(task, Task) and task_id in (None, task.id):
+            if isinstance(task, Callee) and task_id in (None, task.id):
                 return Item(given.get("payload", MISSING), given.get("options") or {}, task_id=task.id, task=task)
             if task is None and (task_id is None or isinstance(task_id, str)):
                 return Item(given.get("payload", MISSING), given.get("options") or {}, task_id=task_id)

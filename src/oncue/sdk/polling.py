@@ -1,20 +1,20 @@
-"""Polling: wait for a run from outside, by asking until it has ended.
+"""Polling: ask where a run or a batch stands, once or until the run has ended.
 
-Quick at first, then once a second: most runs end soon, and the others should not cost the server much.
+Quick at first, then once a second: most runs end soon, and the others should not cost the server much. Knows ids only;
+what has them, a handle or a run, stands above.
 """
 
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from typing import Final, TypeVar
 
 from oncue.protocol import codec, durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.failures import ShownError
 from oncue.protocol.runs import RunSummary, RunView
+from oncue.protocol.triggers import BatchView
 from oncue.sdk import flows, requests
 from oncue.sdk.flows import Flow, Sleep
-from oncue.sdk.handles import RunHandle
 from oncue.sdk.requests import Call
-from oncue.sdk.results import AnyResult, Failed, Ok
+from oncue.sdk.results import AnyResult, Failed, Ok, ReadOutput
 from oncue.sdk.run import Run
 
 V = TypeVar("V", bound=RunSummary)
@@ -24,13 +24,23 @@ LONGEST_S: Final = 1.0
 FACTOR: Final = 2.0
 
 
-def retrieve(run_id: str, type_: type[V]) -> Call[V]:
-    """Ask for a run (wire contract §2.6)."""
-    return requests.get(f"/api/v3/runs/{quote(run_id, safe='')}", type_)
+def retrieve(run_id: str) -> Flow[Run]:
+    """Ask for a run once."""
+    return flows.exchange(requests.retrieve_run(run_id, Run))
 
 
-def result(handle: RunHandle[Any], timeout: Duration | None) -> Flow[AnyResult]:
+def retrieve_batch(batch_id: str) -> Flow[BatchView]:
+    """Ask for a batch once."""
+    return flows.exchange(requests.retrieve_batch(batch_id))
+
+
+def result(run_id: str, timeout: Duration | None, read_output: ReadOutput | None) -> Flow[AnyResult]:
     """Wait until a run has ended, and return how.
+
+    Args:
+        run_id: The run.
+        timeout: How long at most; None waits without end.
+        read_output: Reads the output; None takes the JSON value as it is.
 
     Raises:
         ValueError: ``timeout`` is not a length of time.
@@ -39,12 +49,12 @@ def result(handle: RunHandle[Any], timeout: Duration | None) -> Flow[AnyResult]:
     limit_s = _seconds(timeout)
 
     def flow() -> Flow[AnyResult]:
-        view = yield from _ended(retrieve(handle.id, RunView), limit_s, FIRST_S)
+        view = yield from _ended(requests.retrieve_run(run_id, RunView), limit_s, FIRST_S)
         if not view.is_success:
             error = view.error or ShownError(f"the run ended as {view.status}", name=view.status)
             return Failed(view.id, view.task_identifier, error)
-        read_output = handle.read_output or codec.restore
-        return Ok(view.id, view.task_identifier, read_output(bytes(view.output) or b"null", codec.JSON))
+        read = read_output or codec.restore
+        return Ok(view.id, view.task_identifier, read(bytes(view.output) or b"null", codec.JSON))
 
     return flow()
 
@@ -52,7 +62,7 @@ def result(handle: RunHandle[Any], timeout: Duration | None) -> Flow[AnyResult]:
 def poll(run_id: str, interval: Duration, timeout: Duration | None) -> Flow[Run]:
     """Ask for a run at even intervals until it has ended; errors as for ``result``."""
     interval_s = durations.read(interval, "interval").total_seconds()
-    return _ended(retrieve(run_id, Run), _seconds(timeout), interval_s, factor=1.0, longest_s=interval_s)
+    return _ended(requests.retrieve_run(run_id, Run), _seconds(timeout), interval_s, factor=1.0, longest_s=interval_s)
 
 
 def _ended(

@@ -140,6 +140,16 @@ def get(path: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Cal
     return Call("GET", path, _reading(type_), query=query)
 
 
+def retrieve_run(run_id: str, type_: type[T]) -> Call[T]:
+    """Ask for a run (wire contract §2.6)."""
+    return get(f"/api/v3/runs/{quote(run_id, safe='')}", type_)
+
+
+def retrieve_batch(batch_id: str) -> Call[triggers.BatchView]:
+    """Ask for a batch."""
+    return get(f"/api/v2/batches/{quote(batch_id, safe='')}", triggers.BatchView)
+
+
 def cancel_run(run_id: str) -> Call[None]:
     """Cancel a run; one that has ended stays as it is (wire contract §2.7)."""
     return Call("POST", f"/api/v2/runs/{quote(run_id, safe='')}/cancel", lambda _: None)

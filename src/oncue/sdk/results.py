@@ -3,6 +3,7 @@
 Taken apart with ``match``: ``Ok`` holds the output, ``Failed`` the error.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
@@ -59,6 +60,8 @@ class Failed:
 
 Result: TypeAlias = Ok[R] | Failed
 AnyResult: TypeAlias = Ok[Any] | Failed
+ReadOutput: TypeAlias = Callable[[bytes, str], Any]
+"""Reads an output; takes the document and its type."""
 
 
 @dataclass(frozen=True)

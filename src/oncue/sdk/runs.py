@@ -11,7 +11,6 @@ from oncue.protocol import durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.status import ApiStatus
 from oncue.sdk import flows, polling, requests, transport
-from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.options import Machine, unknown
 from oncue.sdk.run import ListedRun, Run, RunPage
@@ -65,7 +64,7 @@ def retrieve(run: RunRef) -> Coroutine[Any, Any, Run]:
 
         run = await runs.retrieve("run_06f4...")
     """
-    return transport.start(_retrieve(run), "runs.retrieve")
+    return transport.start(polling.retrieve(_id(run)), "runs.retrieve")
 
 
 def poll(run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Coroutine[Any, Any, Run]:
@@ -134,7 +133,7 @@ class BlockingRuns:
 
     def retrieve(self, run: RunRef) -> Run:
         """Ask where a run stands: ``runs.sync.retrieve("run_06f4...")``."""
-        return transport.run(_retrieve(run))
+        return transport.run(polling.retrieve(_id(run)))
 
     def poll(self, run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Run:
         """Ask until a run has ended: ``runs.sync.poll(handle, timeout="1m")``."""
@@ -158,10 +157,6 @@ class BlockingRuns:
     def cancel(self, run: RunRef) -> None:
         """Cancel a run: ``runs.sync.cancel(handle)``."""
         transport.run(flows.exchange(requests.cancel_run(_id(run))))
-
-
-def _retrieve(run: RunRef) -> Flow[Run]:
-    return flows.exchange(polling.retrieve(_id(run), Run))
 
 
 def _id(run: object) -> str:

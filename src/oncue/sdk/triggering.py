@@ -10,7 +10,7 @@ Life of a run, this module's part::
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,21 +19,19 @@ from oncue.protocol.errors import PayloadValidationError
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
 from oncue.protocol.work import ChildFailed, ChildResult, ChildSucceeded
 from oncue.sdk import flows, inside, option_values, requests
+from oncue.sdk.callee import Callee
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park
 from oncue.sdk.handles import RunHandle
 from oncue.sdk.missing import MISSING
 from oncue.sdk.results import AnyResult, Failed, Ok
 
-if TYPE_CHECKING:
-    from oncue.sdk.task import Task
-
 
 class Target(NamedTuple):
     """The task of a call."""
 
     id: str
-    task: "Task[Any, Any] | None" = None
+    task: Callee | None = None
     """The task itself, where it is at hand."""
 
 
@@ -120,7 +118,7 @@ def wire_options(to: Target, options: Mapping[str, Any]) -> TriggerOptions:
     return TriggerOptions(test=inside.is_test(), **fields)
 
 
-def settled(child: ChildResult, task: "Task[Any, Any] | None") -> AnyResult:
+def settled(child: ChildResult, task: Callee | None) -> AnyResult:
     """Return the result of a child that has ended, its output read as the task annotates it."""
     match child:
         case ChildSucceeded(id=run_id, task=task_id, output=output, output_type=type_):
@@ -150,7 +148,7 @@ def _trigger(to: Target, call: requests.Call[requests.TriggerAnswer]) -> Flow[Ru
 
 
 def _trigger_and_wait(
-    call: requests.Call[requests.TriggerAnswer], parent: Execution, task: "Task[Any, Any] | None"
+    call: requests.Call[requests.TriggerAnswer], parent: Execution, task: Callee | None
 ) -> Flow[AnyResult]:
     answer = yield from flows.exchange(call)
     run_id = answer.response.id
