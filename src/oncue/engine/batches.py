@@ -24,7 +24,7 @@ from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment, RunId
 from oncue.engine.waits import Wait
 from oncue.protocol import ids, limits
-from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
+from oncue.protocol.errors import ApiError, BadRequest, UnprocessableRequest
 from oncue.protocol.failures import InternalError
 from oncue.protocol.triggers import (
     BatchItem,
@@ -92,8 +92,7 @@ async def create(
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
         batch = await triggering.first_target(tx, environment, request_key, batch)
-    await _attach_parent(tx, environment, parent, batch, effects)
-    await _create(
+    created = await _create(
         tx,
         env_id=environment.id,
         id=batch,
@@ -101,6 +100,8 @@ async def create(
         parent_id=None if parent is None else parent.run_id,
         waits=parent is not None and parent.waits,
     )
+    if parent is not None:
+        await _attach_parent(tx, environment, parent, batch, is_new=created is not None, effects=effects)
     return CreateBatchResponse(ids.show(ids.BATCH, batch), request.run_count, is_cached=False)
 
 
@@ -119,8 +120,10 @@ async def fill(
     changes = Changes()
     created = 0
     if planned:
-        _, parents = await triggering.check_parents(tx, environment, planned)
-        created = await triggering.insert(tx, environment, planned, parents=parents, changes=changes, effects=effects)
+        parents = await triggering.lock_parents(tx, environment, planned)
+        created = len(
+            await triggering.insert(tx, environment, planned, parents=parents, changes=changes, effects=effects)
+        )
     failed = await _fail(tx, environment, batch, refused) if refused else 0
     added = created + failed
     if added:
@@ -162,24 +165,25 @@ async def seal(
 
 
 async def _attach_parent(
-    tx: Tx, environment: Environment, parent: ParentCall | None, batch: uuid.UUID, effects: Effects
+    tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID, *, is_new: bool, effects: Effects
 ) -> None:
-    if parent is None:
-        return
-    refused, _ = await triggering.check_parents(tx, environment, [NewRun(run_id=batch, task="", parent=parent)])
-    for error in refused.values():
-        raise error
+    call = NewRun(run_id=batch, task="", parent=parent)
+    refused = triggering.refusal(parent, await triggering.lock_parents(tx, environment, [call]))
+    if refused is not None:
+        raise refused
     if not parent.waits:
         return
     assert parent.epoch is not None
     assert parent.worker_id is not None
     changes = Changes()
     wait = Wait(parent.run_id, parent.epoch, parent.worker_id, batch, parent.call_key)
-    new, lost = await waits.park(tx, environment, [wait], changes=changes)
-    if lost:
-        raise LeaseLost("the parent run is no longer executed by this worker; stop it")
+    new = await waits.park(tx, environment, [wait], changes=changes)
     if new:
         await waits.register(tx, environment, new, is_batch=True)
+    if new and not is_new:
+        row = await batch_rows.lock(tx, environment, batch)
+        if row is not None and row.finished_at is not None:
+            await waits.settle(tx, environment, [batch], changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
 

@@ -13,8 +13,6 @@ Life of a run, this module's part::
 import uuid
 from collections.abc import Sequence
 
-import msgspec
-
 from oncue.engine import dispatch, finishing, notices
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -28,17 +26,10 @@ from oncue.store.pool import Tx
 _REASON = BuiltInError("TaskRunCancelledError", "Canceled by user")
 
 
-class Relative(msgspec.Struct, frozen=True):
-    """A run in progress that is to be cancelled."""
-
-    run_id: uuid.UUID
-    line_id: int | None
-    is_pending: bool
-
-
 _sql = queries.load("cancellation")
 _exists = _sql.many("exists", RunId)
-_family = _sql.many("family", Relative)
+_lock_runs = _sql.many("lock_runs", RunId)
+_lock_children = _sql.many("lock_children", RunId)
 
 
 async def cancel(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, effects: Effects) -> None:
@@ -51,17 +42,14 @@ async def cancel(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *,
     for run in runs:
         if run not in known:
             raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
-    family = await _family(tx, env_id=environment.id, run_ids=runs)
+    family = await _lock_family(tx, environment, runs)
     if not family:
         return
-    lines = {row.line_id for row in family if row.is_pending and row.line_id is not None}
-    if lines:
-        await dispatch.lock(tx, lines=sorted(lines))
     changes = Changes()
     ended = await finishing.finish_any(
         tx,
         environment,
-        [row.run_id for row in family],
+        family,
         status="CANCELED",
         error=_REASON,
         changes=changes,
@@ -73,3 +61,18 @@ async def cancel(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *,
         effects.noticed.update(worker for _, worker, _ in executing)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
+
+
+async def _lock_family(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Lock runs in progress and all below them, a generation at a time.
+
+    A run that triggers is locked by that transaction, so each generation is looked up once its parents can have no
+    more children.
+    """
+    family: dict[uuid.UUID, None] = {}
+    generation = [row.run_id for row in await _lock_runs(tx, env_id=environment.id, run_ids=runs)]
+    while generation:
+        family |= dict.fromkeys(generation)
+        children = await _lock_children(tx, env_id=environment.id, parents=generation)
+        generation = [row.run_id for row in children if row.run_id not in family]
+    return list(family)

@@ -66,7 +66,8 @@ _line_up = _sql.many("line_up", LineId)
 _grant_slots = _sql.many("grant_slots", Granted)
 _write_lanes = _sql.none("write_lanes")
 _worker_reach = _sql.maybe("worker_reach", Reach)
-_lock_environment = _sql.one("lock_environment", Executing)
+_lock_environment = _sql.none("lock_environment")
+_count_executing = _sql.one("count_executing", Executing)
 _lock_next_line = _sql.maybe("lock_next_line", LineId)
 _claim = _sql.many("claim", Claimed)
 
@@ -132,14 +133,16 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
     if reach is None:
         raise LeaseLost("this worker is not known (its lease may have run out); announce it again under a new id")
     if reach.concurrency_limit is not None:
-        counted = await _lock_environment(tx, env_id=environment.id)
+        # Counted in a later statement: it sees what was claimed by whoever held the lock before us.
+        await _lock_environment(tx, env_id=environment.id)
+        counted = await _count_executing(tx, env_id=environment.id)
         places = min(places, reach.concurrency_limit - counted.executing)
     if places <= 0 or not reach.tasks:
         return []
     rows = await _claim(
         tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
     )
-    if not rows and await _lock_next_line(tx, env_id=environment.id, tasks=reach.tasks) is not None:
+    if not rows and await _lock_next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues):
         # Others held every line, or took its head after our snapshot: with the line locked the second look is exact.
         rows = await _claim(
             tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
@@ -164,6 +167,11 @@ async def _settle_lanes(
             resuming[run.lane_id] -= 1
             effects.noticed.add(run.worker_id)
         await notices.tell_settled(tx, environment, [run.run_id for run in granted], resumes=True)
+    # Where room appeared without a run having ended: a limit was raised, or a run no longer wants to go on.
+    effects.line_up(
+        environment,
+        sum(max(0, lane.slots - running[lane.id] - resuming[lane.id]) for lane in lanes if not changes.freed[lane.id]),
+    )
     await _write_lanes(
         tx,
         lanes=list(running),

@@ -117,7 +117,7 @@ async def finish_any(
     changes: Changes,
     effects: Effects,
 ) -> list[Ended]:
-    """End runs from the outside, whatever their state. Lines of pending ones must be locked by the caller.
+    """End runs from the outside, whatever their state.
 
     Returns:
         Those that had not ended before.

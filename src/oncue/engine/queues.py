@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from oncue.engine import dispatch
+from oncue.engine import dispatch, waits
 from oncue.engine.dispatch import Changes
-from oncue.engine.rows import Environment, LineId
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment, LineId, RunId
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -34,13 +35,15 @@ _make_queues = _sql.none("make_queues")
 _lock_queues = _sql.many("lock_queues", QueueLimit)
 _write_code_limits = _sql.none("write_code_limits")
 _lanes_of_queues = _sql.many("lanes_of_queues", LineId)
-_recount_lanes = _sql.none("recount_lanes")
+_set_slots = _sql.none("set_slots")
 _mark_slots = _sql.none("mark_slots")
+_count_slots = _sql.none("count_slots")
+_resuming_without_limit = _sql.many("resuming_without_limit", RunId)
 _open_unlimited = _sql.none("open_unlimited")
 
 
 async def declare_limits(
-    tx: Tx, environment: Environment, limits: Mapping[str, int | None], *, changes: Changes
+    tx: Tx, environment: Environment, limits: Mapping[str, int | None], *, changes: Changes, effects: Effects
 ) -> None:
     """Record what the code says of queues, making those that are missing.
 
@@ -58,8 +61,13 @@ async def declare_limits(
     lanes = [row.id for row in await _lanes_of_queues(tx, queue_ids=ids)]
     if lanes:
         await dispatch.lock(tx, lanes=lanes)
-        await _recount_lanes(tx, lanes=lanes)
+        await _set_slots(tx, lanes=lanes)
         await _mark_slots(tx, lanes=lanes)
+        # In a later statement, so that runs that were ending are gone.
+        await _count_slots(tx, lanes=lanes)
         await _open_unlimited(tx, lanes=lanes)
+        free = await _resuming_without_limit(tx, lanes=lanes)
+        if free:
+            await waits.resume(tx, environment, [row.run_id for row in free], changes=changes, effects=effects)
         # Freeing nothing makes settle() look at the lanes again: grant what there is room for, open and close lines.
         changes.freed.update(dict.fromkeys(lanes, 0))

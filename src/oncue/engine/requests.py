@@ -270,7 +270,11 @@ def _delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.date
             '"2030-12-01T00:00:00Z"'
         ) from None
     # A date without a zone is taken as UTC, as the official client writes it.
-    return None, moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
+    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
+    try:
+        return None, zoned.astimezone(datetime.UTC)
+    except OverflowError:
+        raise UnprocessableRequest(f"options.delay: {option!r} is outside of the years 1 to 9999") from None
 
 
 def _parent(options: TriggerOptions) -> ParentCall | None:

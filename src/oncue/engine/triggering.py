@@ -2,7 +2,7 @@
 
 Takes a list, as everything on the hot path does: calls that arrived together share one transaction. A request that
 was sent before, told by its run id or its request key, makes nothing new. What a request means was decided before, in
-``requests``; here nothing can fail for one item alone but a parent that lost its lease.
+``requests``; here nothing can fail for one item alone but its parent: it lost its lease, or has ended.
 
 Life of a run, this module's part::
 
@@ -18,7 +18,7 @@ from oncue.engine import dispatch, placing, queues, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.placing import Place, Wanted
-from oncue.engine.requests import NewRun
+from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment
 from oncue.engine.waits import Wait
 from oncue.protocol.errors import ApiError, LeaseLost, UnprocessableRequest
@@ -39,6 +39,8 @@ class ParentRun(msgspec.Struct, frozen=True):
     run_id: uuid.UUID
     epoch: int
     worker_id: uuid.UUID | None
+    is_held: bool
+    """A worker executes it, or it waits there."""
     root_id: uuid.UUID | None
     depth: int
 
@@ -61,7 +63,7 @@ class Keyed(msgspec.Struct, frozen=True):
 _sql = queries.load("triggering")
 _take_keys = _sql.many("take_keys", Keyed)
 _used_keys = _sql.many("used_keys", Keyed)
-_parents = _sql.many("parents", ParentRun)
+_lock_parents = _sql.many("lock_parents", ParentRun)
 _insert_runs = _sql.many("insert_runs", Created)
 
 
@@ -74,19 +76,26 @@ async def trigger_many(
         For each run, in order, what it is or why it was refused.
     """
     changes = Changes()
-    repeated = await _repeated(tx, environment, [run for run in runs if run.request_key is not None])
-    refused, parents = await check_parents(tx, environment, runs)
-    wanted = [run for run in runs if run.request_key not in repeated and not _is_refused(run, refused)]
-    new_waits, lost = await _park(tx, environment, wanted, changes=changes)
-    refused |= dict.fromkeys(lost, LeaseLost("the parent run is no longer executed by this worker; stop it"))
-    wanted = [run for run in wanted if not _is_refused(run, refused)]
+    parents = await lock_parents(tx, environment, runs)
+    refusals = [refusal(run.parent, parents) for run in runs]
+    accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
+    targets = await _targets(tx, environment, accepted)
+    new_waits = await _park(tx, environment, accepted, targets, changes=changes)
+    # By id: the same request may have come twice within the group.
+    wanted = {run.run_id: run for run in accepted if _target(run, targets) == run.run_id}
+    created: set[uuid.UUID] = set()
     if wanted:
-        await insert(tx, environment, wanted, parents=parents, changes=changes, effects=effects)
+        created = await insert(
+            tx, environment, list(wanted.values()), parents=parents, changes=changes, effects=effects
+        )
     if new_waits:
         await waits.register(tx, environment, new_waits, is_batch=False)
+        known = [wait.target_id for wait in new_waits if wait.target_id not in created]
+        if known:
+            await waits.settle_ended(tx, environment, known, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
-    return [_answer(run, refused, repeated) for run in runs]
+    return [refused or Triggered(_target(run, targets)) for run, refused in zip(runs, refusals, strict=True)]
 
 
 async def insert(
@@ -97,22 +106,22 @@ async def insert(
     parents: dict[uuid.UUID, ParentRun],
     changes: Changes,
     effects: Effects,
-) -> int:
+) -> set[uuid.UUID]:
     """Insert runs, each with its live row. One whose id is there already is left as it is.
 
     Returns:
-        How many were new.
+        The ids that were new.
     """
     wants = [Wanted(run.task, run.queue, run.concurrency_key, run.queue_limit) for run in runs]
     places = await placing.find(tx, environment, list(dict.fromkeys(wants)))
-    await _declare_limits(tx, environment, places, changes)
+    await _declare_limits(tx, environment, places, changes, effects)
     created = await _insert_runs(tx, **_columns(environment, runs, [places[want] for want in wants], parents))
     for row in created:
         if row.status == "PENDING" and row.line_id is not None:
             changes.pending[row.line_id] += 1
         elif row.status == "DELAYED":
             effects.due_sooner = True
-    return len(created)
+    return {row.run_id for row in created}
 
 
 async def first_target(tx: Tx, environment: Environment, request_key: str, target: uuid.UUID) -> uuid.UUID:
@@ -123,7 +132,9 @@ async def first_target(tx: Tx, environment: Environment, request_key: str, targe
     return used[0].target_id if used else target
 
 
-async def _declare_limits(tx: Tx, environment: Environment, places: dict[Wanted, Place], changes: Changes) -> None:
+async def _declare_limits(
+    tx: Tx, environment: Environment, places: dict[Wanted, Place], changes: Changes, effects: Effects
+) -> None:
     """Honour ``queue: {name, concurrencyLimit}`` where it differs from what is stored."""
     limits = {
         place.queue: want.limit
@@ -131,45 +142,61 @@ async def _declare_limits(tx: Tx, environment: Environment, places: dict[Wanted,
         if want.limit is not None and place.code_limit != want.limit
     }
     if limits:
-        await queues.declare_limits(tx, environment, limits, changes=changes)
+        await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
 
 
-async def _repeated(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[str | None, uuid.UUID]:
-    """Return, by request key, the runs that an earlier delivery of the same request made."""
-    asked = {run.request_key: run.run_id for run in runs}
+async def lock_parents(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[uuid.UUID, ParentRun]:
+    """Lock the runs in progress from which these are triggered, so that what follows sees them as they stay.
+
+    While they are locked, no other request can register the same wait, and no cancellation can pass over a child.
+    """
+    asked = {run.parent.run_id for run in runs if run.parent is not None}
+    if not asked:
+        return {}
+    return {row.run_id: row for row in await _lock_parents(tx, env_id=environment.id, run_ids=list(asked))}
+
+
+def refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> ApiError | None:
+    """Return why a call from inside a run is refused, or None where it is not."""
+    if parent is None:
+        return None
+    row = parents.get(parent.run_id)
+    if parent.epoch is None:
+        if row is None:
+            return UnprocessableRequest("parentRunId names no run in progress; leave it out, or send a live one")
+        return None
+    if row is None or not row.is_held or (row.epoch, row.worker_id) != (parent.epoch, parent.worker_id):
+        return LeaseLost("the parent run is no longer executed by this worker; stop it")
+    return None
+
+
+async def _targets(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[str, uuid.UUID]:
+    """Return, by request key, the run that the first delivery of the request made or is making now."""
+    asked: dict[str, uuid.UUID] = {}
+    for run in runs:
+        if run.request_key is not None:
+            asked.setdefault(run.request_key, run.run_id)
     if not asked:
         return {}
     taken = await _take_keys(tx, env_id=environment.id, keys=list(asked), targets=list(asked.values()))
     used = list(asked.keys() - {row.key for row in taken})
-    if not used:
-        return {}
-    return {row.key: row.target_id for row in await _used_keys(tx, env_id=environment.id, keys=used)}
+    if used:
+        asked |= {row.key: row.target_id for row in await _used_keys(tx, env_id=environment.id, keys=used)}
+    return asked
 
 
-async def check_parents(
-    tx: Tx, environment: Environment, runs: Sequence[NewRun]
-) -> tuple[dict[uuid.UUID, ApiError], dict[uuid.UUID, ParentRun]]:
-    """Return the parents that may not trigger, each with why, and what is known of those in progress."""
-    asked = {run.parent.run_id: run.parent for run in runs if run.parent is not None}
-    if not asked:
-        return {}, {}
-    found = {row.run_id: row for row in await _parents(tx, env_id=environment.id, run_ids=list(asked))}
-    refused: dict[uuid.UUID, ApiError] = {}
-    for run, parent in asked.items():
-        row = found.get(run)
-        if parent.epoch is not None:
-            if row is None or (row.epoch, row.worker_id) != (parent.epoch, parent.worker_id):
-                refused[run] = LeaseLost("the parent run is no longer executed by this worker; stop it")
-        elif row is None:
-            refused[run] = UnprocessableRequest(
-                "parentRunId names no run in progress; leave it out, or send a live one"
-            )
-    return refused, found
+def _target(run: NewRun, targets: dict[str, uuid.UUID]) -> uuid.UUID:
+    return run.run_id if run.request_key is None else targets[run.request_key]
 
 
 async def _park(
-    tx: Tx, environment: Environment, runs: Sequence[NewRun], *, changes: Changes
-) -> tuple[list[Wait], set[uuid.UUID]]:
+    tx: Tx,
+    environment: Environment,
+    runs: Sequence[NewRun],
+    targets: dict[str, uuid.UUID],
+    *,
+    changes: Changes,
+) -> list[Wait]:
     asked = []
     for run in runs:
         parent = run.parent
@@ -177,20 +204,9 @@ async def _park(
             continue
         assert parent.epoch is not None
         assert parent.worker_id is not None
-        asked.append(Wait(parent.run_id, parent.epoch, parent.worker_id, run.run_id, parent.call_key))
-    return await waits.park(tx, environment, asked, changes=changes) if asked else ([], set())
-
-
-def _is_refused(run: NewRun, refused: dict[uuid.UUID, ApiError]) -> bool:
-    return run.parent is not None and run.parent.run_id in refused
-
-
-def _answer(
-    run: NewRun, refused: dict[uuid.UUID, ApiError], repeated: dict[str | None, uuid.UUID]
-) -> Triggered | ApiError:
-    if run.parent is not None and run.parent.run_id in refused:
-        return refused[run.parent.run_id]
-    return Triggered(repeated.get(run.request_key, run.run_id))
+        target = _target(run, targets)
+        asked.append(Wait(parent.run_id, parent.epoch, parent.worker_id, target, parent.call_key))
+    return await waits.park(tx, environment, asked, changes=changes) if asked else []
 
 
 def _columns(
@@ -210,7 +226,7 @@ def _columns(
         "payloads": [run.payload for run in runs],
         "payload_types": [run.payload_type for run in runs],
         "metadata": [run.metadata for run in runs],
-        # PostgreSQL has no ragged arrays: a list of lists goes as JSON.
+        # Each an array literal: PostgreSQL has no ragged arrays of arrays.
         "tags": [run.tags for run in runs],
         "priorities": [run.priority for run in runs],
         "max_attempts": [run.max_attempts for run in runs],

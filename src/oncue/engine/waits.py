@@ -21,7 +21,7 @@ import msgspec
 from oncue.engine import notices
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
-from oncue.engine.rows import Environment
+from oncue.engine.rows import Environment, RunId
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -73,6 +73,7 @@ class ResumedRun(msgspec.Struct, frozen=True):
     """A run with nothing left to wait for."""
 
     run_id: uuid.UUID
+    worker_id: uuid.UUID
     lane_id: int
     unlimited: bool
 
@@ -91,20 +92,18 @@ _register = _sql.none("register")
 _lock_waiting = _sql.many("lock_waiting", WaitingRun)
 _settle = _sql.many("settle", Settled)
 _resume_unlimited = _sql.many("resume_unlimited", ResumedRun)
+_await_targets = _sql.many("await_targets", RunId)
 _lanes_of_lines = _sql.many("lanes_of_lines", LineLane)
 _forget_waits = _sql.none("forget_waits")
 
 
-async def park(
-    tx: Tx, environment: Environment, waits: Sequence[Wait], *, changes: Changes
-) -> tuple[list[Wait], set[uuid.UUID]]:
-    """Let runs wait, and give their slots back.
+async def park(tx: Tx, environment: Environment, waits: Sequence[Wait], *, changes: Changes) -> list[Wait]:
+    """Let runs wait, and give their slots back. The runs are locked, and held by who asks.
 
     A request that is sent again finds its wait registered and parks nothing.
 
     Returns:
-        The waits that are new and have to be registered once their targets exist, and the runs whose lease the
-        caller no longer holds, which must not trigger anything.
+        The waits that are new and have to be registered.
     """
     known = {
         (wait.run_id, wait.target_id): wait
@@ -117,23 +116,14 @@ async def park(
     }
     new = {(wait.run_id, wait.target_id): wait for wait in waits if _is_new(wait, known)}
     counts = Counter(run for run, _ in new)
-    by_run = {wait.run_id: wait for wait in new.values()}
-    if not by_run:
-        return [], set()
-    parked = await _park(
-        tx,
-        env_id=environment.id,
-        run_ids=list(by_run),
-        epochs=[wait.epoch for wait in by_run.values()],
-        workers=[wait.worker_id for wait in by_run.values()],
-        counts=[counts[run] for run in by_run],
-    )
-    lost = by_run.keys() - {row.run_id for row in parked}
+    if not counts:
+        return []
+    parked = await _park(tx, env_id=environment.id, run_ids=list(counts), counts=list(counts.values()))
     changes.freed.update(row.slot_lane for row in parked if row.slot_lane is not None)
     resuming = [row for row in parked if row.was_resuming]
     if resuming:
         await _stop_resuming(tx, environment, resuming, changes)
-    return [wait for wait in new.values() if wait.run_id not in lost], lost
+    return list(new.values())
 
 
 async def register(tx: Tx, environment: Environment, waits: Sequence[Wait], *, is_batch: bool) -> None:
@@ -157,21 +147,38 @@ async def settle(
     if not waiting:
         return
     settled = await _settle(tx, env_id=environment.id, target_ids=list(targets))
-    still = [row.run_id for row in settled if row.waits_left]
-    over = [row.run_id for row in settled if not row.waits_left]
-    going: list[uuid.UUID] = []
-    if over:
-        for row in await _resume_unlimited(tx, env_id=environment.id, run_ids=over):
-            if row.unlimited:
-                going.append(row.run_id)
-            else:
-                changes.resuming[row.lane_id] += 1
+    still = [row for row in settled if row.waits_left]
     if still:
-        await notices.tell_settled(tx, environment, still, resumes=False)
+        await notices.tell_settled(tx, environment, [row.run_id for row in still], resumes=False)
+        effects.noticed.update(row.worker_id for row in still)
+    over = [row.run_id for row in settled if not row.waits_left]
+    if over:
+        await resume(tx, environment, over, changes=changes, effects=effects)
+
+
+async def settle_ended(
+    tx: Tx, environment: Environment, targets: Sequence[uuid.UUID], *, changes: Changes, effects: Effects
+) -> None:
+    """Settle waits for runs that were there before, as far as these have ended; have the others tell when they do."""
+    in_progress = {row.run_id for row in await _await_targets(tx, env_id=environment.id, run_ids=targets)}
+    ended = set(targets) - in_progress
+    if ended:
+        await settle(tx, environment, ended, changes=changes, effects=effects)
+
+
+async def resume(
+    tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, changes: Changes, effects: Effects
+) -> None:
+    """Let runs go on that have nothing left to wait for: at once, or when their lane has a slot for them."""
+    going: list[ResumedRun] = []
+    for row in await _resume_unlimited(tx, env_id=environment.id, run_ids=runs):
+        if row.unlimited:
+            going.append(row)
+        else:
+            changes.resuming[row.lane_id] += 1
     if going:
-        await notices.tell_settled(tx, environment, going, resumes=True)
-    told = {*still, *going}
-    effects.noticed.update(row.worker_id for row in settled if row.run_id in told)
+        await notices.tell_settled(tx, environment, [row.run_id for row in going], resumes=True)
+        effects.noticed.update(row.worker_id for row in going)
 
 
 async def forget(

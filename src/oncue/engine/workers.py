@@ -65,7 +65,7 @@ async def announce(
     limits = _limits(announcement.tasks)
     changes = Changes()
     if limits:
-        await queues.declare_limits(tx, environment, limits, changes=changes)
+        await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
     await _announce(
         tx,
         id=ids.parse(ids.WORKER, announcement.worker_id),

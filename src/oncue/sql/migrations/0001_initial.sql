@@ -18,9 +18,11 @@
 -- unserved, so a line with 100,000 runs gets one turn like a line with one. `eligible` says that a line has runs
 -- and its lane has room; it is kept true by whoever changes either.
 --
--- Locks are taken in this order everywhere: worker, live rows of the runs concerned (by run_id), batches (by id), live
--- rows of waiting parents (by run_id), waits, lines (by id), lanes (by id). A claim locks lines before the pending runs
--- in them, so whoever takes a pending run out of its line locks the line first.
+-- Locks are taken in this order everywhere: queues (by id), worker, live rows of the runs concerned (by run_id), batches
+-- (by id), live rows of waiting parents (by run_id), waits, lines (by id), lanes (by id). Three go against it and never
+-- wait: a claim locks lines before the pending runs in them, a grant lanes before the runs it resumes, and both pass
+-- over runs that somebody else has locked. A changed limit locks lanes before it marks their runs; should a run end at
+-- that moment, PostgreSQL breaks the deadlock and one of the two is done again.
 
 create schema if not exists oncue;
 

@@ -5,18 +5,20 @@ from oncue.runs as run
 where run.env_id = :env_id::int
   and run.id = any(:run_ids::uuid[]);
 
--- name: family :many Relative
--- Runs in progress among these and all that they triggered.
-with recursive family as (
-    select live.run_id, live.line_id, live.status
-    from oncue.live as live
-    where live.env_id = :env_id::int
-      and live.run_id = any(:run_ids::uuid[])
-    union
-    select child.run_id, child.line_id, child.status
-    from family
-    join oncue.live as child on child.env_id = :env_id::int and child.parent_id = family.run_id
-)
-select family.run_id, family.line_id, family.status = 'PENDING' as is_pending
-from family
-order by family.run_id;
+-- name: lock_runs :many RunId
+-- Lock runs in progress, in their order.
+select live.run_id
+from oncue.live as live
+where live.env_id = :env_id::int
+  and live.run_id = any(:run_ids::uuid[])
+order by live.run_id
+for update;
+
+-- name: lock_children :many RunId
+-- Lock runs in progress that some runs triggered, in their order.
+select live.run_id
+from oncue.live as live
+where live.env_id = :env_id::int
+  and live.parent_id = any(:parents::uuid[])
+order by live.run_id
+for update;

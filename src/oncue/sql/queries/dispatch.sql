@@ -80,18 +80,19 @@ where worker.id = :worker_id::uuid
   and worker.lease_until > oncue.now()
 for key share of worker;
 
--- name: lock_environment :one Executing
--- Lock an environment that has a limit, and count what executes in it.
-with environment as (
-    select environment.id
-    from oncue.environments as environment
-    where environment.id = :env_id::int
-    for update
-)
+-- name: lock_environment :none
+-- Lock an environment that has a limit.
+select environment.id
+from oncue.environments as environment
+where environment.id = :env_id::int
+for update;
+
+-- name: count_executing :one Executing
+-- How many runs execute in an environment, which is locked.
 select count(live.run_id)::int as executing
-from environment
-left join oncue.workers as worker on worker.env_id = environment.id
-left join oncue.live as live on live.worker_id = worker.id and live.status = 'EXECUTING';
+from oncue.workers as worker
+join oncue.live as live on live.worker_id = worker.id and live.status = 'EXECUTING'
+where worker.env_id = :env_id::int;
 
 -- name: lock_next_line :maybe LineId
 -- Wait for the line that is next, where a claim found all of them locked by others.
@@ -100,9 +101,15 @@ from oncue.lines as line
 where line.env_id = :env_id::int
   and line.task_id = any(:tasks::int[])
   and line.eligible
+  and (:queues::text[] is null or exists (
+      select
+      from oncue.lanes as lane
+      join oncue.queues as queue on queue.id = lane.queue_id
+      where lane.id = line.lane_id and queue.name = any(:queues::text[])
+  ))
 order by line.served
 limit 1
-for update;
+for update of line;
 
 -- name: claim :many Claimed
 -- Hand out at most :places pending runs, lines longest unserved first, in each line by `ord`.

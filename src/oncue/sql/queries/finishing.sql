@@ -42,7 +42,7 @@ select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited
 from gone;
 
 -- name: finish_any :many Ended
--- End runs from the outside, whatever their state. Lines of pending ones are locked.
+-- End runs from the outside, whatever their state.
 -- Moves: DELAYED, PENDING_VERSION, PENDING, EXECUTING, WAITING_TO_RESUME, RETRYING_AFTER_FAILURE -> CANCELED, CRASHED.
 with gone as (
     delete from oncue.live as live

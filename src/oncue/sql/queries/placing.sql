@@ -34,6 +34,8 @@ select queue.id, coalesce(wanted.key, ''), coalesce(queue.override_limit, queue.
 from unnest(:queues::text[], :keys::text[]) as wanted(queue, key)
 join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
 order by queue.id, wanted.key
+-- A limit that is being changed is waited for.
+for share of queue
 on conflict (queue_id, concurrency_key) do nothing;
 
 -- name: make_lines :none
@@ -43,7 +45,8 @@ select
     :env_id::int,
     lane.id,
     task.id,
-    not queue.paused and (lane.slots is null or lane.running + lane.resuming < lane.slots),
+    -- Too open is allowed: a claim that finds no room closes it.
+    not queue.paused,
     (select last_value from oncue.turns)
 from unnest(:tasks::text[], :queues::text[], :keys::text[]) as wanted(task, queue, key)
 join oncue.tasks as task on task.env_id = :env_id::int and task.slug = wanted.task

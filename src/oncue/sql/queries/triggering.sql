@@ -14,13 +14,16 @@ from oncue.request_keys as used
 where used.env_id = :env_id::int
   and used.key = any(:keys::text[]);
 
--- name: parents :many ParentRun
--- Runs in progress that trigger from inside, and where they stand in their family.
-select live.run_id, live.epoch, live.worker_id, run.root_id, run.depth
+-- name: lock_parents :many ParentRun
+-- Lock runs in progress that trigger from inside, and say where they stand in their family.
+select live.run_id, live.epoch, live.worker_id, live.status in ('EXECUTING', 'WAITING_TO_RESUME') as is_held,
+    run.root_id, run.depth
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 where live.env_id = :env_id::int
-  and live.run_id = any(:run_ids::uuid[]);
+  and live.run_id = any(:run_ids::uuid[])
+order by live.run_id
+for no key update of live;
 
 -- name: insert_runs :many Created
 -- Insert runs that are not there yet, each with its live row; returns the new ones.

@@ -1,16 +1,12 @@
 -- name: park :many Parked
--- Let executing runs wait for one thing more; their slots are free with this transaction.
+-- Let runs that are locked wait for so many things more; their slots are free with this transaction.
 -- Moves: EXECUTING, WAITING_TO_RESUME -> WAITING_TO_RESUME.
 with parent as (
-    select live.env_id, live.run_id, live.slot_lane, live.line_id,
+    select live.env_id, live.run_id, live.slot_lane,
         live.status = 'WAITING_TO_RESUME' and live.waits_left = 0 as was_resuming, added.waits
-    from unnest(:run_ids::uuid[], :epochs::int[], :workers::uuid[], :counts::int[]) as added(run_id, epoch, worker_id, waits)
+    from unnest(:run_ids::uuid[], :counts::int[]) as added(run_id, waits)
     join oncue.live as live on live.env_id = :env_id::int and live.run_id = added.run_id
-    where live.epoch = added.epoch
-      and live.worker_id = added.worker_id
-      and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
-    order by live.run_id
-    for update of live
+    where live.status in ('EXECUTING', 'WAITING_TO_RESUME')
 )
 update oncue.live as live
 set status = 'WAITING_TO_RESUME',
@@ -20,7 +16,7 @@ set status = 'WAITING_TO_RESUME',
 from parent
 where live.env_id = parent.env_id
   and live.run_id = parent.run_id
-returning live.run_id, parent.slot_lane, parent.line_id, parent.was_resuming;
+returning live.run_id, parent.slot_lane, live.line_id, parent.was_resuming;
 
 -- name: known_waits :many KnownWait
 -- Which of these waits are registered already, and by which call.
@@ -41,6 +37,14 @@ set settled_at = null,
     epoch = excluded.epoch,
     call_key = excluded.call_key;
 
+-- name: await_targets :many RunId
+-- Have runs in progress tell when they end that somebody waits for them; locks them, so that none ends meanwhile.
+update oncue.live as live
+set awaited = true
+where live.env_id = :env_id::int
+  and live.run_id = any(:run_ids::uuid[])
+returning live.run_id;
+
 -- name: lock_waiting :many WaitingRun
 -- Lock the runs that wait for what has ended, in their order.
 select live.run_id, live.worker_id
@@ -54,7 +58,7 @@ where live.env_id = :env_id::int
         and wait.settled_at is null
   )
 order by live.run_id
-for update;
+for no key update;
 
 -- name: settle :many Settled
 -- Mark waits as over and count them off their runs, which are locked.
@@ -83,7 +87,7 @@ returning live.run_id, live.worker_id, live.waits_left;
 -- Let runs with nothing left to wait for go on at once where their lane has no limit; returns lane and state of each.
 -- Moves: WAITING_TO_RESUME -> EXECUTING.
 with ready as (
-    select live.env_id, live.run_id, line.lane_id, lane.slots is null as unlimited
+    select live.env_id, live.run_id, live.worker_id, line.lane_id, lane.slots is null as unlimited
     from oncue.live as live
     join oncue.lines as line on line.id = live.line_id
     join oncue.lanes as lane on lane.id = line.lane_id
@@ -100,7 +104,7 @@ going as (
       and live.env_id = ready.env_id
       and live.run_id = ready.run_id
 )
-select ready.run_id, ready.lane_id, ready.unlimited
+select ready.run_id, ready.worker_id, ready.lane_id, ready.unlimited
 from ready;
 
 -- name: lanes_of_lines :many LineLane
