@@ -119,3 +119,22 @@ async def test_hint_of_a_nearer_run_wakes_the_loop(db: Pool, monkeypatch: pytest
             upkeep.wake()
 
     await upkeep.stop()
+
+
+async def test_nudged_chore_does_not_wait_for_its_turn(db: Pool) -> None:
+    turns: asyncio.Queue[None] = asyncio.Queue()
+
+    async def rare(_: Pool) -> Effects:
+        turns.put_nowait(None)
+        return Effects()
+
+    chore = Chore("rare", datetime.timedelta(hours=1), rare)
+    upkeep = Upkeep(db, apply=lambda _: None, patience=MOMENT, chores=[chore])
+    upkeep.start()
+
+    async with asyncio.timeout(10):
+        await turns.get()
+        upkeep.nudge("rare")
+        await turns.get()
+
+    await upkeep.stop()

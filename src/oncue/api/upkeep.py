@@ -26,6 +26,8 @@ _LONGEST_SLEEP_SECONDS: Final = 30.0
 """However far off the next held run is: a hint about a nearer one may have been lost."""
 _SHORTEST_SLEEP_SECONDS: Final = 0.02
 """So that a stream of delayed triggers does not make a stream of look-ups."""
+_NUDGE_SECONDS: Final = 0.3
+"""Longer than a transaction that has begun takes to commit."""
 _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 30.0
 
@@ -51,6 +53,7 @@ class Upkeep:
         """
         self._pool, self._apply, self._chores, self._patience = pool, apply, chores, patience
         self._sooner = asyncio.Event()
+        self._nudges = {chore.name: asyncio.Event() for chore in chores}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -70,6 +73,10 @@ class Upkeep:
     def wake(self) -> None:
         """Look for held runs now: one may be due sooner than was known."""
         self._sooner.set()
+
+    def nudge(self, chore: str) -> None:
+        """Do a chore in a moment, not only at its next turn: what is being committed now is to be seen by it."""
+        asyncio.get_running_loop().call_later(_NUDGE_SECONDS, self._nudges[chore].set)
 
     async def _release(self) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
@@ -103,7 +110,10 @@ class Upkeep:
                 backoff = await self._back_off(chore.name, error, backoff)
             else:
                 backoff = _FIRST_BACKOFF_SECONDS
-                await asyncio.sleep(_spread(chore.every))
+                nudged = self._nudges[chore.name]
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(nudged.wait(), _spread(chore.every))
+                nudged.clear()
 
     async def _back_off(self, chore: str, error: Exception, pause: float) -> float:
         """Log and wait; returns how long to wait next time."""

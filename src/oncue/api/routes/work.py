@@ -45,6 +45,8 @@ async def announce(call: Call, announcement: Announcement) -> Answer:
         lambda tx, effects: workers.announce(tx, call.environment, announcement, lease=settings.lease, effects=effects),
         pool=services.control,
     )
+    # Runs of these tasks may be parked that were being committed just now, or that were too many for one transaction.
+    services.upkeep.nudge("place_parked")
     telemetry.event(
         "worker.announced",
         worker_id=announcement.worker_id,
