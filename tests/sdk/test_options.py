@@ -13,6 +13,14 @@ from oncue.sdk.options import OPTIONS
 HOUR = datetime.timedelta(hours=1)
 MOMENT = datetime.datetime(2024, 12, 1, 8, 30, tzinfo=datetime.UTC)
 
+
+class Opaque:
+    """Has no JSON form, and a name that is the same in every test process."""
+
+    def __repr__(self) -> str:
+        return "Opaque()"
+
+
 ACCEPTED: list[tuple[str, Any, Any]] = [
     ("delay", "1h", "1h"),
     ("delay", "2h30m", "2h30m"),
@@ -117,7 +125,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("tags", 3),
     ("metadata", []),
     ("metadata", "a"),
-    ("metadata", {"a": object()}),
+    ("metadata", {"a": Opaque()}),
     ("metadata", {"a": "x" * 300_000}),
     ("version", ""),
 ]

@@ -73,6 +73,10 @@ class Model:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        # Without an address: it becomes part of a test's name, which must be the same in every test process.
+        return f"Model({self.name!r})"
+
     @classmethod
     def model_validate_json(cls, document: bytes) -> "Model":
         value = json.loads(document)
