@@ -13,10 +13,12 @@ import oncue
 from oncue import (
     BatchTriggerError,
     Failed,
+    LeaseLost,
     Ok,
     OncueError,
     OutsideTaskError,
     PayloadValidationError,
+    RunLost,
     SubtaskUnwrapError,
     batch,
     item,
@@ -200,6 +202,38 @@ async def test_tuple_of_tasks_gives_tuple_of_runs(api: FakeApi, inside: FakeRun,
 
     assert [run.task_identifier for run in handle.runs] == ["child", "child"]
     assert (run_1.unwrap(), run_2.unwrap()) == (Receipt(1), Receipt(2))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda child: child.trigger(1),
+        lambda child: child.trigger_and_wait(1),
+        lambda child: child.batch_trigger([item(1)]),
+        lambda child: batch.trigger_and_wait([child.item(1)]),
+    ],
+    ids=["trigger", "wait", "batch", "batch-wait"],
+)
+async def test_run_that_lost_its_lease_stops_at_once(api: FakeApi, inside: FakeRun, child: Any, call: Any) -> None:
+    gone = {"error": "the parent run is no longer executed by this worker; stop it", "code": "lease_lost"}
+    api.prepare("POST /", Reply(409, gone, {"x-should-retry": "false"}))
+
+    with pytest.raises(RunLost, match="no longer executed by this worker") as caught:
+        await call(child)
+
+    assert isinstance(caught.value.__cause__, LeaseLost)
+    assert len(api.seen) == 1
+    assert inside.waited_for == []
+
+
+def test_lost_lease_stops_a_plain_function_too(api: FakeApi, inside: FakeRun, child: Any) -> None:
+    inside.blocks_thread = True
+    api.prepare("POST /", Reply(409, {"error": "gone", "code": "lease_lost"}, {"x-should-retry": "false"}))
+
+    with pytest.raises(RunLost):
+        child.sync.trigger_and_wait(1)
+
+    assert len(api.seen) == 1
 
 
 async def test_failed_batch_does_not_wait(api: FakeApi, inside: FakeRun, child: Any) -> None:

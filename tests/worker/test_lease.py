@@ -6,9 +6,11 @@ import time
 
 import msgspec
 import pytest
+from aiohttp import web
 
-from oncue import RunLost, RunStopped, task
+from oncue import RunLost, RunStopped, task, tasks
 from oncue.protocol import work
+from oncue.protocol.failures import BuiltInError
 from oncue.sdk import execution
 from oncue.sdk.settings import Settings
 from oncue.worker import loop_watch
@@ -102,6 +104,31 @@ async def test_refused_request_of_unknown_worker_announces_anew(far_end: FarEnd,
         await far_end.give(run)
 
         assert isinstance(await far_end.outcome(run), work.Succeeded)
+
+
+async def test_refused_call_of_a_lost_run_ends_its_code(far_end: FarEnd, working: Start) -> None:
+    @task
+    async def stubborn() -> str:
+        try:
+            await tasks.trigger("child")
+        except Exception:  # noqa: BLE001 - the promise is that this does not catch it
+            return "went on"
+        return "triggered"
+
+    async def refuse(*_: object) -> None:
+        body = '{"error": "the parent run is no longer executed by this worker; stop it", "code": "lease_lost"}'
+        raise web.HTTPConflict(text=body, headers={"x-should-retry": "false"})
+
+    far_end.before_trigger = refuse
+    run = assignment("stubborn")
+    async with working(stubborn):
+        await far_end.give(run)
+        outcome = await far_end.outcome(run)
+
+    assert isinstance(outcome, work.Failed)
+    assert isinstance(outcome.error, BuiltInError)
+    assert outcome.error.name == "RunLost"
+    assert len(far_end.triggers) == 1
 
 
 async def test_higher_epoch_of_a_held_run_replaces_it(far_end: FarEnd, working: Start) -> None:
