@@ -35,6 +35,10 @@ class FarEnd:
         self.refusals: dict[str, list[tuple[int, str]]] = {}
         """Answers to give instead, by endpoint: HTTP status and code; status 0 breaks the connection instead."""
         self.lost: set[str] = set()
+        self.breaks_on: set[str] = set()
+        """Runs whose outcomes are more than the server can take."""
+        self.given_up: dict[str, list[work.Outcome]] = {}
+        """What it was told of these alone."""
         self.before_trigger: Callable[[str, triggers.TriggerRequest], Awaitable[None]] | None = None
         self._assignments: list[work.Assignment] = []
         self._put_in_line: set[str] = set()
@@ -122,8 +126,17 @@ class FarEnd:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
+        if endpoint == "outcomes" and self._breaks(body):
+            await self._notify()
+            return web.json_response({"error": "Internal server error", "code": "server_error"}, status=500)
         answer = await handle(body)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    def _breaks(self, body: bytes) -> bool:
+        told = msgspec.json.decode(body, type=work.OutcomesRequest).outcomes
+        if len(told) == 1 and told[0].run_id in self.breaks_on:
+            self.given_up.setdefault(told[0].run_id, []).append(told[0])
+        return any(outcome.run_id in self.breaks_on for outcome in told)
 
     async def _announce(self, body: bytes) -> work.Welcome:
         self.announcements.append(msgspec.json.decode(body, type=work.Announcement))

@@ -79,6 +79,26 @@ async def test_output_the_server_will_not_take_becomes_a_failure(far_end: FarEnd
     assert (outcome.error.name, outcome.retryable) == ("PayloadTooLarge", False)
 
 
+async def test_outcome_that_breaks_the_server_does_not_hold_up_the_rest(
+    far_end: FarEnd, working: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "BROKEN_TRIES", 1)
+    poison, sound = assignment("numbered", b"1"), assignment("numbered", b"2")
+    far_end.breaks_on.add(poison.run_id)
+    async with working(numbered):
+        await far_end.give(poison, sound)
+        last = await far_end.outcome(sound)
+        await far_end.until(lambda: len(far_end.given_up.get(poison.run_id, [])) == 4)
+
+    assert isinstance(last, work.Succeeded)
+    assert [type(outcome) for outcome in far_end.given_up[poison.run_id]] == [
+        work.Succeeded,
+        work.Failed,
+        work.Failed,
+        work.HandedBack,
+    ]
+
+
 async def test_large_outputs_are_spread_over_requests(
     far_end: FarEnd, working: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Durations: ``"1h"``, ``"88s"``, ``"2h30m"`` and what they mean.
 
 The grammar is the wire contract's (§1.9): one or more whole numbers, each with a unit of ``w d h|hr m s``, no spaces,
-at most 100 characters. Python callers may also give seconds or a timedelta.
+at most 100 characters, at most ten years. Python callers may also give seconds or a timedelta.
 """
 
 import datetime
@@ -12,7 +12,9 @@ _PART: Final = re.compile(r"(\d+)(w|d|hr|h|m|s)")
 _WHOLE: Final = re.compile(r"(?:\d+(?:w|d|hr|h|m|s))+")
 _SECONDS: Final = {"w": 604_800, "d": 86_400, "hr": 3_600, "h": 3_600, "m": 60, "s": 1}
 _LONGEST: Final = 100
-ACCEPTED: Final = 'a duration such as "88s", "1h" or "2h30m" (units w d h m s), seconds, or a timedelta'
+LONGEST: Final = datetime.timedelta(days=3650)
+"""No length of time that a user means is longer; beyond it lie moments that no calendar has."""
+ACCEPTED: Final = 'a duration such as "88s", "1h" or "2h30m" (units w d h m s), seconds, or a timedelta, up to 10 years'
 
 Duration: TypeAlias = str | float | datetime.timedelta
 """What a user may give where a length of time is meant."""
@@ -23,9 +25,10 @@ def parse(text: str) -> datetime.timedelta | None:
     if len(text) > _LONGEST or _WHOLE.fullmatch(text) is None:
         return None
     try:
-        return datetime.timedelta(seconds=sum(int(n) * _SECONDS[unit] for n, unit in _PART.findall(text)))
+        found = datetime.timedelta(seconds=sum(int(n) * _SECONDS[unit] for n, unit in _PART.findall(text)))
     except OverflowError:
         return None
+    return found if found <= LONGEST else None
 
 
 def read(value: object, option: str) -> datetime.timedelta:
@@ -48,7 +51,7 @@ def read(value: object, option: str) -> datetime.timedelta:
             found = _from_seconds(value)
         case str():
             found = parse(value)
-    if found is None or found < datetime.timedelta():
+    if found is None or not datetime.timedelta() <= found <= LONGEST:
         message = f"{option}={value!r} is not a length of time; expected {ACCEPTED}"
         raise ValueError(message)
     return found

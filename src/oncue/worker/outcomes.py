@@ -18,7 +18,7 @@ import msgspec
 from oncue.protocol import codec, durations, failures, limits
 from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RetryAfter
 from oncue.protocol.failures import BuiltInError, InternalError
-from oncue.protocol.work import Ended, Failed, Outcome, Succeeded
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
 
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
 
@@ -76,11 +76,22 @@ def out_of_time(run_id: str, epoch: int, ran_ms: int, limit_ms: int) -> Ended:
 
 
 def refused_by_server(outcome: Outcome, error: Exception) -> Outcome | None:
-    """Return what to report in place of an outcome that the server will not take; None where nothing is left."""
-    if not isinstance(outcome, Succeeded):
-        return None
-    message = f"the server did not take the output: {_text(error)}"
-    return _refused(outcome.run_id, outcome.epoch, outcome.ran_ms, type(error).__name__, message)
+    """Return what to report in place of an outcome that the server will not take; None where nothing is left.
+
+    A run must not stay with a worker that is done with it: an output becomes a failure, a failure a plainer one, and
+    in the end the run is handed back.
+    """
+    match outcome:
+        case Succeeded():
+            message = f"the server did not take the output: {_text(error)}"
+            return _refused(outcome.run_id, outcome.epoch, outcome.ran_ms, type(error).__name__, message)
+        case Failed(error=InternalError()) | Ended():
+            return HandedBack(outcome.run_id, outcome.epoch)
+        case Failed():
+            refusal = InternalError("OUTCOME_REFUSED", failures.clipped(f"the server did not take it: {_text(error)}"))
+            return Failed(outcome.run_id, outcome.epoch, 0, refusal, retryable=False)
+        case HandedBack():
+            return None
 
 
 def _refused(run_id: str, epoch: int, ran_ms: int, name: str, message: str) -> Failed:

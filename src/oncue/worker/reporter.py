@@ -12,6 +12,7 @@ Life of a run, this module's part::
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from oncue import telemetry
@@ -19,6 +20,9 @@ from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, PayloadTooLar
 from oncue.protocol.work import Outcome, OutcomesRequest, OutcomesResponse, Succeeded
 from oncue.worker import outcomes
 from oncue.worker.outage import Outage
+
+BROKEN_TRIES: Final = 5
+"""After so many answers of "internal error" a group is taken apart: about 3 s, longer than a passing fault."""
 
 GROUP: Final = 1_000
 """Outcomes of one request: what one transaction takes well."""
@@ -102,7 +106,8 @@ class Reporter:
         return group
 
     async def _deliver(self, group: list[Outcome]) -> None:
-        """Send a group until it has been answered; one that is refused is sent in halves."""
+        """Send a group until it has been answered; one that is refused, or breaks the server, is sent in halves."""
+        broken = 0
         while True:
             try:
                 response = await self._link.report(OutcomesRequest(self._worker_id(), group))
@@ -115,6 +120,12 @@ class Reporter:
                 await self._divide(group, error)
                 return
             except ApiError as error:
+                broken += error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+                if broken >= BROKEN_TRIES:
+                    # Something in the group is more than the server can take; the others must not wait behind it.
+                    self._outage.over()
+                    await self._divide(group, error)
+                    return
                 # Everything else may pass: a server that restarts, a proxy that is set up wrongly, a key that is not
                 # known yet.
                 await asyncio.sleep(self._outage.failed(error, outcomes=self.backlog))
@@ -131,7 +142,7 @@ class Reporter:
             return
         instead = outcomes.refused_by_server(group[0], error)
         if instead is None:
-            self._lost([group[0].run_id], f"the server refused the outcome: {error}")
+            self._lost([group[0].run_id], f"the server refused every outcome: {error}")
         else:
             await self._deliver([instead])
 
