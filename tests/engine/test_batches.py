@@ -76,6 +76,38 @@ async def test_parent_of_a_batch_resumes_when_all_have_ended(engine: Engine) -> 
     assert await engine.succeed(worker, parent) == []
 
 
+async def test_large_results_come_a_few_at_a_time(engine: Engine) -> None:
+    worker = await engine.announce("parent", "t")
+    batch = ids.parse(ids.BATCH, await engine.create_batch(3))
+    await engine.fill_batch(ids.show(ids.BATCH, batch), item(0), item(1), item(2))
+    runs = await engine.claim(worker)
+    await engine.succeed(worker, *runs, output=b'"' + b"x" * 5_000_000 + b'"')
+
+    pages = [
+        await engine.run(
+            lambda tx, after=after: batch_reading.read_results(tx, engine.environment, batch, after=after, limit=1_000)  # type: ignore[misc]
+        )
+        for after in (0, 2)
+    ]
+
+    assert [len(page) for page in pages] == [2, 1]
+
+
+async def test_large_notices_come_a_few_at_a_time(engine: Engine) -> None:
+    worker = await engine.announce("parent", "t")
+    await engine.trigger("parent")
+    (parent,) = await engine.claim(worker)
+    for number in range(3):
+        await engine.wait_for(parent, worker, "t", call_key=f"wait:t#{number}")
+    runs = await engine.claim(worker)
+    await engine.succeed(worker, *runs, output=b'"' + b"x" * 5_000_000 + b'"')
+
+    first = await engine.notices(worker)
+    rest = await engine.notices(worker, acknowledged=[notice.notice_id for notice in first])
+
+    assert (len(first), len(rest)) == (2, 1)
+
+
 async def test_item_that_breaks_a_rule_fails_alone(engine: Engine) -> None:
     worker = await engine.announce("t")
     batch = await engine.create_batch(3)

@@ -19,7 +19,7 @@ from oncue.cli import failures, output
 _COMMANDS: Final = {
     "dev": "Run everything on this machine and reload on change.",
     "demo": "Watch oncue work: count the code of Python's library.",
-    "server": "Serve the API and the dashboard.",
+    "server": "Serve the API.",
     "worker": "Run tasks.",
     "trigger": "Trigger a run of a task.",
     "runs": "List, show and cancel runs.",

@@ -7,6 +7,7 @@ Life of a run, this module's part::
 """
 
 import uuid
+from typing import Final
 
 import msgspec
 
@@ -31,6 +32,9 @@ class FinishedRun(msgspec.Struct, frozen=True):
     output_type: str | None
     error: str | None
 
+
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Outputs handed over at once; one that is larger travels alone."""
 
 _sql = queries.load("batch_reading")
 _results = _sql.many("results", FinishedRun)
@@ -65,10 +69,15 @@ async def read_results(
     Args:
         after: Index of the first item of the page.
         limit: At most 1,000.
+
+    Returns:
+        At most ``limit`` results, and none once their outputs have reached ``PAGE_BYTES``: ask again from there.
     """
     rows = await _results(
         tx,
         env_id=environment.id,
+        batch_id=batch,
+        max_bytes=PAGE_BYTES,
         first_id=ids.item_run_id(batch, after),
         last_id=ids.item_run_id(batch, min(after + limit - 1, ids.MAX_ITEM_INDEX)),
     )

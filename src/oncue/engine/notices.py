@@ -24,6 +24,9 @@ from oncue.store.pool import Tx
 PAGE: Final = 500
 """Notices handed over at once; the rest follow with the next claim."""
 
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Results handed over at once; one that is larger travels alone."""
+
 
 class NoticeRow(msgspec.Struct, frozen=True):
     """A stored notice with what it speaks of."""
@@ -75,10 +78,14 @@ async def tell_stop(
 
 
 async def take(tx: Tx, environment: Environment, worker: uuid.UUID, *, acknowledged: Sequence[int]) -> list[Notice]:
-    """Return a worker's notices, oldest first, at most ``PAGE``, and drop those it has acknowledged."""
+    """Return a worker's notices, oldest first, and drop those it has acknowledged.
+
+    At most ``PAGE``, and none once their results have reached ``PAGE_BYTES``; the rest come once these are
+    acknowledged.
+    """
     if acknowledged:
         await _acknowledge(tx, worker_id=worker, env_id=environment.id, ids=acknowledged)
-    rows = await _waiting_notices(tx, worker_id=worker, env_id=environment.id, limit=PAGE)
+    rows = await _waiting_notices(tx, worker_id=worker, env_id=environment.id, limit=PAGE, max_bytes=PAGE_BYTES)
     return [_notice(row) for row in rows]
 
 

@@ -93,9 +93,9 @@ def task(
         id: 1 to 256 characters, one of its own in the environment; by default the function's name with dashes.
         queue: A name, ``queue(...)`` or a dict; by default a queue of the task's own.
         retry: ``Retry(...)`` or a dict of its arguments; by default one attempt.
-        machine: Preset of memory and CPU that a process of its own is held to; by default the worker's process.
+        machine: Preset of memory and CPU. Recorded and shown; it has no effect yet.
         max_duration: Longest compute time of an attempt; numbers are seconds.
-        ttl: Runs that have not started within this time expire; numbers are seconds.
+        ttl: How long a run may wait before it starts; numbers are seconds. Recorded and shown; no run expires yet.
 
     Raises:
         TypeError: A task cannot be called with the function's parameters; says what is accepted.

@@ -1,4 +1,4 @@
-"""``oncue server``: the API and the dashboard on a port, by one process or several.
+"""``oncue server``: the API on a port, by one process or several.
 
 With several, this process takes the port and holds the database; its children serve on the socket they inherit. One
 that dies is started again.
@@ -43,7 +43,7 @@ _PAUSE_S: Final = 1.0
 def command(
     port: int | None, host: str | None, processes: int, folder: Path | None, as_json: bool, inherited_socket: int | None
 ) -> None:
-    """Serve the API and the dashboard.
+    """Serve the API.
 
     Keeps everything in the PostgreSQL that DATABASE_URL names; without it, in an embedded one in .oncue/. Migrates the
     database first. Any number of servers may share one database.

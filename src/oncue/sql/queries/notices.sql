@@ -33,28 +33,39 @@ where notice.worker_id = :worker_id::uuid
   and notice.id = any(:ids::bigint[]);
 
 -- name: waiting_notices :many NoticeRow
--- A worker's notices, oldest first, with the result of the child or the state of the batch they speak of.
-select
-    notice.id,
-    notice.run_id,
-    notice.epoch,
-    notice.kind,
-    notice.target_id,
-    notice.resumes,
-    notice.reason,
-    child.task,
-    child.status::text as status,
-    child.output,
-    child.output_type,
-    child.error,
-    batch.run_count,
-    batch.aborted
-from oncue.notices as notice
-left join oncue.runs as child
-    on notice.kind = 'run' and child.env_id = notice.env_id and child.id = notice.target_id
-left join oncue.batches as batch
-    on notice.kind = 'batch' and batch.env_id = notice.env_id and batch.id = notice.target_id
-where notice.worker_id = :worker_id::uuid
-  and notice.env_id = :env_id::int
-order by notice.id
-limit :limit::int;
+-- A worker's notices, oldest first, with the result of the child or the state of the batch they speak of; so many that
+-- their results stay below a size, but at least one.
+with waiting as (
+    select
+        notice.id,
+        notice.run_id,
+        notice.epoch,
+        notice.kind,
+        notice.target_id,
+        notice.resumes,
+        notice.reason,
+        child.task,
+        child.status::text as status,
+        child.output,
+        child.output_type,
+        child.error,
+        batch.run_count,
+        batch.aborted,
+        coalesce(sum(octet_length(child.output)) over (
+            order by notice.id rows between unbounded preceding and 1 preceding
+        ), 0) as bytes_before
+    from oncue.notices as notice
+    left join oncue.runs as child
+        on notice.kind = 'run' and child.env_id = notice.env_id and child.id = notice.target_id
+    left join oncue.batches as batch
+        on notice.kind = 'batch' and batch.env_id = notice.env_id and batch.id = notice.target_id
+    where notice.worker_id = :worker_id::uuid
+      and notice.env_id = :env_id::int
+    order by notice.id
+    limit :limit::int
+)
+select waiting.id, waiting.run_id, waiting.epoch, waiting.kind, waiting.target_id, waiting.resumes, waiting.reason,
+    waiting.task, waiting.status, waiting.output, waiting.output_type, waiting.error, waiting.run_count, waiting.aborted
+from waiting
+where waiting.bytes_before < :max_bytes::bigint
+order by waiting.id;
