@@ -7,7 +7,7 @@ from oncue.engine import batch_reading, giving_up, requests, triggering
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
 from oncue.protocol.triggers import BatchItem, BatchView, TriggerOptions
-from oncue.protocol.work import BatchSettled, ChildFailed, ChildResult, ChildSucceeded, RunSettled
+from oncue.protocol.work import BatchSettled, ChildFailed, ChildSucceeded
 from tests.engine.conftest import Engine, request
 
 
@@ -17,17 +17,6 @@ def item(index: int, task: str = "t", **options: object) -> BatchItem:
 
 async def view(engine: Engine, batch: str) -> BatchView:
     return await engine.run(lambda tx: batch_reading.retrieve(tx, engine.environment, ids.parse(ids.BATCH, batch)))
-
-
-async def page(engine: Engine, batch: str, *, after: int = 0) -> list[ChildResult]:
-    key = ids.parse(ids.BATCH, batch)
-    return await engine.run(
-        lambda tx: batch_reading.read_results(tx, engine.environment, key, after=after, limit=1_000)
-    )
-
-
-def document(megabytes: int) -> bytes:
-    return b'"' + b"x" * (megabytes * 1024 * 1024) + b'"'
 
 
 async def test_batch_seals_when_every_item_is_there(engine: Engine) -> None:
@@ -265,49 +254,3 @@ async def test_key_used_for_a_batch_names_the_same_batch(engine: Engine) -> None
     ]
 
     assert targets == [asked, asked]
-
-
-async def test_page_of_results_ends_where_its_bytes_do(engine: Engine) -> None:
-    worker = await engine.announce("t")
-    batch = await engine.create_batch(4)
-    await engine.fill_batch(batch, *(item(index) for index in range(4)))
-    runs = sorted(await engine.claim(worker), key=lambda run: run.run_id)
-    for run, megabytes in zip(runs, (3, 4, 3, 9), strict=True):
-        await engine.succeed(worker, run, output=document(megabytes))
-
-    pages = [await page(engine, batch, after=after) for after in (0, 2, 3, 4)]
-
-    names = [run.run_id for run in runs]
-    assert [[result.id for result in found] for found in pages] == [names[:2], names[2:3], names[3:], []]
-
-
-async def test_notices_told_at_once_end_where_their_bytes_do(engine: Engine) -> None:
-    worker = await engine.announce("parent", "t")
-    await engine.trigger("parent")
-    (parent,) = await engine.claim(worker)
-    children = [await engine.wait_for(parent, worker, "t") for _ in range(4)]
-    runs = {run.run_id: run for run in await engine.claim(worker)}
-    for child, megabytes in zip(children, (3, 4, 3, 9), strict=True):
-        await engine.succeed(worker, runs[child], output=document(megabytes))
-
-    told: list[list[str]] = []
-    acknowledged: list[int] = []
-    while notices := await engine.notices(worker, acknowledged):
-        told.append([notice.child.id for notice in notices if isinstance(notice, RunSettled)])
-        acknowledged = [notice.notice_id for notice in notices]
-
-    assert told == [children[:2], children[2:3], children[3:]]
-
-
-async def test_run_with_the_id_of_an_item_is_none(engine: Engine) -> None:
-    worker = await engine.announce("t")
-    batch = await engine.create_batch(3)
-    key = ids.parse(ids.BATCH, batch)
-    stranger = await engine.trigger("t", run_id=ids.show(ids.RUN, ids.item_run_id(key, 1)))
-    await engine.succeed(worker, *await engine.claim(worker), output=b'"stranger"')
-
-    found = await page(engine, batch)
-
-    assert [result.id for result in found] == [ids.show(ids.RUN, ids.item_run_id(key, index)) for index in range(3)]
-    assert stranger == found[1].id
-    assert all(isinstance(result, ChildFailed) for result in found)
