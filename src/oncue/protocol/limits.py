@@ -17,6 +17,12 @@ MAX_BATCH_ITEMS: Final = 1_000
 MAX_METADATA_BYTES: Final = 256 * 1024
 """Metadata of a run, as JSON text. Source: wire contract §2.1."""
 
+MAX_METADATA_UPDATE_BYTES: Final = 1024 * 1024
+"""Body of a change of metadata: operations on a run, its parent and its root, each up to their own limit."""
+
+MAX_METADATA_PATH_STEPS: Final = 100
+"""Names and indexes of a path into metadata, so that no path nests deeper than JSON readers follow."""
+
 MAX_TAGS: Final = 10
 MAX_TAG_LENGTH: Final = 128
 MAX_TASK_ID_LENGTH: Final = 256
