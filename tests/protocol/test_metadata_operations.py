@@ -158,7 +158,7 @@ def test_refused_operation_leaves_the_document_alone(before: dict[str, Any], ope
     assert document == before
 
 
-def test_ints_stay_ints() -> None:
+def test_ints_stay_ints_when_incremented() -> None:
     changed = applied({"a": 2**60, "b": 1}, IncrementNumber("a", 1), IncrementNumber("b", 0.5))
 
     assert msgspec.json.encode(changed) == b'{"a":1152921504606846977,"b":1.5}'
