@@ -57,6 +57,7 @@ class Engine:
         self.pool = pool
         self.environment = environment
         self.moment: datetime.datetime | None = None
+        self.known: list[Environment] = []
         self.effects = Effects()
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -146,6 +147,9 @@ class Engine:
     async def release_due(self) -> None:
         await self.run(lambda tx: upkeep.release_group(tx, self.effects))
 
+    async def expire_due(self) -> int:
+        return await self.run(lambda tx: upkeep.expire_group(tx, self.effects))
+
     async def create_batch(self, count: int, **fields: Any) -> str:
         asked = CreateBatchRequest(count, **fields)
         made = await self.run(lambda tx: batches.create(tx, self.environment, asked, effects=self.effects))
@@ -199,5 +203,12 @@ async def engine(db: Pool) -> AsyncIterator[Engine]:
     known = await in_transaction(db, environments.ensure_default_project)
     await in_transaction(db, partitions.make_ahead)
     made = Engine(db, known[0])
+    made.known = known
     yield made
     assert await made.violations() == 0
+
+
+@pytest.fixture
+def production(engine: Engine) -> Engine:
+    """The same engine in its production environment."""
+    return Engine(engine.pool, engine.known[1])

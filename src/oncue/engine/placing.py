@@ -9,12 +9,14 @@ Life of a run, this module's part::
     workers.announce, delays -> placing.place_parked: PENDING_VERSION -> PENDING
 """
 
+import datetime
 import uuid
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from oncue.engine import lifetimes
 from oncue.engine.dispatch import Changes
 from oncue.engine.rows import Environment
 from oncue.store import queries
@@ -40,6 +42,8 @@ class Place(msgspec.Struct, frozen=True):
 
     position: int
     task_id: int | None
+    task_ttl: datetime.timedelta | None
+    task_machine: str | None
     queue: str
     queue_id: int | None
     code_limit: int | None
@@ -54,6 +58,7 @@ class ParkedRun(msgspec.Struct, frozen=True):
     task: str
     queue: str
     concurrency_key: str | None
+    ttl: datetime.timedelta | None
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -93,8 +98,16 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes) ->
         return 0
     wants = {run.run_id: Wanted(run.task, run.queue, run.concurrency_key) for run in parked}
     places = await find(tx, environment, list(dict.fromkeys(wants.values())))
-    lines = {run: places[want].line_id for run, want in wants.items()}
-    placed = await _place(tx, env_id=environment.id, run_ids=list(lines), lines=list(lines.values()))
+    found = [places[wants[run.run_id]] for run in parked]
+    placed = await _place(
+        tx,
+        env_id=environment.id,
+        run_ids=[run.run_id for run in parked],
+        lines=[place.line_id for place in found],
+        ttls=[
+            lifetimes.effective(environment, run.ttl, place.task_ttl) for run, place in zip(parked, found, strict=True)
+        ],
+    )
     changes.pending.update(row.line_id for row in placed)
     return len(placed)
 

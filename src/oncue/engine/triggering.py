@@ -9,18 +9,20 @@ Life of a run, this module's part::
     api/coalescing -> triggering.trigger_many -> waits.park, placing.find, insert, dispatch.settle -> Triggered
 """
 
+import datetime
 import uuid
 from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import dispatch, placing, queues, waits
+from oncue.engine import dispatch, lifetimes, placing, queues, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.placing import Place, Wanted
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment
 from oncue.engine.waits import Wait
+from oncue.protocol import machines
 from oncue.protocol.errors import ApiError, LeaseLost, UnprocessableRequest
 from oncue.store import queries
 from oncue.store.pool import Tx
@@ -227,7 +229,7 @@ def _columns(
         "payload_types": [run.payload_type for run in runs],
         "metadata": [run.metadata for run in runs],
         # Each an array literal: PostgreSQL has no ragged arrays of arrays.
-        "tags": [run.tags for run in runs],
+        "tags": [run.tags or "{}" for run in runs],
         "priorities": [run.priority for run in runs],
         "max_attempts": [run.max_attempts for run in runs],
         "max_durations": [run.max_duration for run in runs],
@@ -240,4 +242,19 @@ def _columns(
         "batches": [run.batch_id for run in runs],
         "awaited": [run.parent is not None and run.parent.waits for run in runs],
         "batch_waits": [run.batch_waits for run in runs],
+        "versions": [run.version for run in runs],
+        "machines": [
+            run.machine or place.task_machine or machines.DEFAULT for run, place in zip(runs, places, strict=True)
+        ],
+        "regions": [run.region for run in runs],
+        "ttls": [_ttl(environment, run, place) for run, place in zip(runs, places, strict=True)],
+        "idempotency_keys": [None if run.idempotency is None else run.idempotency.key for run in runs],
+        "idempotency_options": [None if run.idempotency is None else run.idempotency.shown_as for run in runs],
     }
+
+
+def _ttl(environment: Environment, run: NewRun, place: Place) -> datetime.timedelta | None:
+    if place.task_id is None:
+        # What the task says is not known; as it was asked for, it is looked at again once a worker announces it.
+        return run.ttl
+    return lifetimes.effective(environment, run.ttl, place.task_ttl)

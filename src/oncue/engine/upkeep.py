@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import delays, dispatch, environments, giving_up, partitions, placing, recovery, sweeping
+from oncue.engine import delays, dispatch, environments, expiry, giving_up, partitions, placing, recovery, sweeping
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
@@ -43,6 +43,14 @@ async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
         pass
     wait = await in_transaction(pool, delays.next_due)
     return effects, wait
+
+
+async def expire_due(pool: Pool) -> Effects:
+    """End every run that was not started in time."""
+    effects = Effects()
+    while await in_transaction(pool, lambda tx: expire_group(tx, effects)) == expiry.GROUP:
+        pass
+    return effects
 
 
 async def recover_lost(pool: Pool) -> Effects:
@@ -85,6 +93,7 @@ async def sweep(pool: Pool) -> Effects:
 
 CHORES: Final = (
     Chore("recover_lost", datetime.timedelta(seconds=2), recover_lost, needs_heartbeats=True),
+    Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
     Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
     Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
     Chore("sweep", datetime.timedelta(seconds=15), sweep),
@@ -118,6 +127,15 @@ async def release_group(tx: Tx, effects: Effects) -> int:
             await placing.place_parked(tx, known[env_id], changes=changes)
         await dispatch.settle(tx, known[env_id], changes, effects=effects)
     return len(due)
+
+
+async def expire_group(tx: Tx, effects: Effects) -> int:
+    """End one group of runs that were not started in time; returns how many that were."""
+    known = {environment.id: environment for environment in await environments.list_environments(tx)}
+    expired, changes = await expiry.expire_due(tx, known, effects=effects)
+    for env_id, changed in changes.items():
+        await dispatch.settle(tx, known[env_id], changed, effects=effects)
+    return expired
 
 
 async def _place_group(tx: Tx, environment: Environment, effects: Effects) -> int:

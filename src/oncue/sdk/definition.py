@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from oncue.protocol.durations import Duration
+    from oncue.protocol.machines import Machine
     from oncue.protocol.retry import RetryPolicy
     from oncue.sdk.context import Context
-    from oncue.sdk.options import Machine, QueueDict
+    from oncue.sdk.options import QueueDict
     from oncue.sdk.queue import Queue
 
 P = TypeVar("P")

@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from oncue.protocol import codec, durations, limits
+from oncue.protocol.machines import MACHINES
 from oncue.protocol.triggers import DebounceOption, QueueOption
 from oncue.sdk import queue
-from oncue.sdk.options import MACHINES, OPTIONS, Debounce, unknown
+from oncue.sdk.options import OPTIONS, Debounce, unknown
 
 T = TypeVar("T")
 

@@ -6,15 +6,11 @@ The vocabulary only; how each value is checked and written for the wire is in ``
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
+from typing import Any, Final, Literal, TypedDict
 
 from oncue.protocol.durations import Duration
+from oncue.protocol.machines import Machine
 from oncue.sdk.queue import Queue
-
-Machine: TypeAlias = Literal["micro", "small-1x", "small-2x", "medium-1x", "medium-2x", "large-1x", "large-2x"]
-"""Presets of memory and CPU. Source: wire contract §8.11."""
-
-MACHINES: Final[tuple[str, ...]] = get_args(Machine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, get_arg
 
 from oncue.protocol import durations
 from oncue.protocol.durations import Duration
+from oncue.protocol.machines import Machine
 from oncue.protocol.status import ApiStatus
 from oncue.sdk import flows, polling, requests, transport
 from oncue.sdk.handles import BatchHandle, RunHandle
-from oncue.sdk.options import Machine, unknown
+from oncue.sdk.options import unknown
 from oncue.sdk.run import ListedRun, Run, RunPage
 
 RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun

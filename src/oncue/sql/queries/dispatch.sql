@@ -194,7 +194,8 @@ moved as (
         worker_id = :worker_id::uuid,
         epoch = live.epoch + 1,
         slot_lane = case when head.slots is null then null else head.lane_id end,
-        started_at = coalesce(live.started_at, oncue.now())
+        started_at = coalesce(live.started_at, oncue.now()),
+        expires_at = null
     from head
     where live.ctid = head.place
       and live.status = 'PENDING'

@@ -44,6 +44,7 @@ from gone;
 -- name: finish_any :many Ended
 -- End runs from the outside, whatever their state.
 -- Moves: DELAYED, PENDING_VERSION, PENDING, EXECUTING, WAITING_TO_RESUME, RETRYING_AFTER_FAILURE -> CANCELED, CRASHED.
+-- Moves: PENDING -> EXPIRED.
 with gone as (
     delete from oncue.live as live
     where live.env_id = :env_id::int

@@ -3,6 +3,8 @@
 select
     wanted.position::int as position,
     task.id as task_id,
+    task.ttl as task_ttl,
+    task.machine as task_machine,
     coalesce(wanted.queue, task.queue, 'task/' || wanted.task) as queue,
     queue.id as queue_id,
     queue.code_limit as code_limit,
@@ -57,7 +59,7 @@ on conflict (lane_id, task_id) do nothing;
 
 -- name: lock_parked :many ParkedRun
 -- Lock parked runs whose task has been announced meanwhile, oldest first.
-select live.run_id, run.task, run.queue, run.concurrency_key
+select live.run_id, run.task, run.queue, run.concurrency_key, run.ttl
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 join oncue.tasks as task on task.env_id = live.env_id and task.slug = run.task
@@ -68,12 +70,21 @@ limit :limit::int
 for update of live skip locked;
 
 -- name: place :many Placed
--- Put parked runs in line.
+-- Put parked runs in line; what their task says of expiry is known only now.
 -- Moves: PENDING_VERSION -> PENDING.
+with told as (
+    update oncue.runs as run
+    set ttl = placed.ttl
+    from unnest(:run_ids::uuid[], :ttls::interval[]) as placed(run_id, ttl)
+    where run.env_id = :env_id::int
+      and run.id = placed.run_id
+      and run.ttl is distinct from placed.ttl
+)
 update oncue.live as live
 set status = 'PENDING',
-    line_id = placed.line_id
-from unnest(:run_ids::uuid[], :lines::bigint[]) as placed(run_id, line_id)
+    line_id = placed.line_id,
+    expires_at = oncue.now() + placed.ttl
+from unnest(:run_ids::uuid[], :lines::bigint[], :ttls::interval[]) as placed(run_id, line_id, ttl)
 where live.env_id = :env_id::int
   and live.run_id = placed.run_id
   and live.status = 'PENDING_VERSION'

@@ -39,27 +39,32 @@ with asked as (
         :ids::uuid[], :tasks::text[], :queues::text[], :keys::text[], :lines::bigint[], :payloads::text[],
         :payload_types::text[], :metadata::text[], :tags::text[], :priorities::int[], :max_attempts::int[],
         :max_durations::interval[], :delays::interval[], :delay_untils::timestamptz[], :tests::boolean[],
-        :parents::uuid[], :roots::uuid[], :depths::int[], :batches::uuid[], :awaited::boolean[], :batch_waits::boolean[]
+        :parents::uuid[], :roots::uuid[], :depths::int[], :batches::uuid[], :awaited::boolean[], :batch_waits::boolean[],
+        :versions::text[], :machines::text[], :regions::text[], :ttls::interval[], :idempotency_keys::text[],
+        :idempotency_options::text[]
     ) as asked(
         id, task, queue, key, line_id, payload, payload_type, metadata, tags, priority, max_attempts, max_duration,
-        delay, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, batch_waits
+        delay, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, batch_waits, version, machine, region,
+        ttl, idempotency_key, idempotency_options
     )
 ),
 created as (
     insert into oncue.runs (
         env_id, id, task, queue, concurrency_key, payload, payload_type, metadata, tags, priority, max_attempts,
-        max_duration, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, created_at
+        max_duration, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, version, machine, region, ttl,
+        idempotency_key, idempotency_options, created_at
     )
     select
         :env_id::int, asked.id, asked.task, asked.queue, asked.key, asked.payload, asked.payload_type, asked.metadata,
         asked.tags::text[], asked.priority, asked.max_attempts, asked.max_duration, asked.due_at, asked.is_test,
-        asked.parent_id, asked.root_id, asked.depth, asked.batch_id, asked.awaited or asked.batch_waits, oncue.now()
+        asked.parent_id, asked.root_id, asked.depth, asked.batch_id, asked.awaited or asked.batch_waits, asked.version,
+        asked.machine, asked.region, asked.ttl, asked.idempotency_key, asked.idempotency_options, oncue.now()
     from asked
     on conflict (env_id, id) do nothing
     returning id
 )
 insert into oncue.live as live (
-    env_id, run_id, status, line_id, ord, due_at, awaited, batch_id, parent_id
+    env_id, run_id, status, line_id, ord, due_at, expires_at, awaited, batch_id, parent_id
 )
 select
     :env_id::int,
@@ -72,6 +77,7 @@ select
     asked.line_id,
     oncue.ord(coalesce(asked.due_at, oncue.now())) - asked.priority * 1000000::bigint,
     asked.due_at,
+    case when asked.due_at is null and asked.line_id is not null then oncue.now() + asked.ttl end,
     asked.awaited,
     asked.batch_id,
     asked.parent_id
