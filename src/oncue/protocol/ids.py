@@ -22,6 +22,7 @@ from oncue.protocol.errors import BadRequest
 RUN: Final = "run"
 BATCH: Final = "batch"
 WORKER: Final = "worker"
+QUEUE: Final = "queue"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
