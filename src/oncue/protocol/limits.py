@@ -32,6 +32,9 @@ MAX_REGION_LENGTH: Final = 64
 MAX_VERSION_LENGTH: Final = 64
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 2_048
 MAX_DEBOUNCE_KEY_LENGTH: Final = 512
+MAX_OVERRIDE_LIMIT: Final = 100_000
+"""Largest limit of a queue that an operator can set. Source: the official API's own."""
+
 MAX_ATTEMPTS: Final = 250
 """Ceiling of ``max_attempts``. Source: wire contract §8.2."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from oncue.api.routes import batches, health, openapi, run_documents, runs, tasks, work
+from oncue.api.routes import batches, health, openapi, queues, run_documents, runs, tasks, work
 from oncue.api.routing import Route
 
 _DESCRIBED: Final[tuple[Route[Any], ...]] = (
@@ -10,6 +10,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *batches.ROUTES,
     *runs.ROUTES,
     *run_documents.ROUTES,
+    *queues.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )
