@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from oncue.protocol.failures import ShownError as ShownError
     from oncue.protocol.retry import Retry as Retry
     from oncue.sdk import batch as batch
+    from oncue.sdk import metadata as metadata
     from oncue.sdk import runs as runs
+    from oncue.sdk import tags as tags
     from oncue.sdk import tasks as tasks
     from oncue.sdk.context import Context as Context
     from oncue.sdk.definition import task as task
@@ -102,14 +104,16 @@ _HOMES: Final = {
     "configure": "oncue.sdk.settings",
     "current": "oncue.sdk.inside",
     "item": "oncue.sdk.items",
+    "metadata": "oncue.sdk.metadata",
     "queue": "oncue.sdk.queue",
     "runs": "oncue.sdk.runs",
+    "tags": "oncue.sdk.tags",
     "task": "oncue.sdk.definition",
     "tasks": "oncue.sdk.tasks",
 }
 """Where each name is."""
 
-_MODULES: Final = frozenset({"batch", "runs", "tasks"})
+_MODULES: Final = frozenset({"batch", "metadata", "runs", "tags", "tasks"})
 """Names that stand for a module with its functions."""
 
 __all__ = [
@@ -157,8 +161,10 @@ __all__ = [
     "configure",
     "current",
     "item",
+    "metadata",
     "queue",
     "runs",
+    "tags",
     "task",
     "tasks",
 ]

@@ -26,6 +26,8 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),
     "leave.failed": (logging.WARNING, "a worker could not say good-bye; its runs come back when its lease runs out"),
     "loop.blocked": (logging.WARNING, "a task held the event loop"),
+    "metadata.dropped": (logging.WARNING, "a change of metadata could not be stored and was given up"),
+    "metadata.failed": (logging.WARNING, "a worker could not store metadata; it tries again"),
     "migration.applied": (logging.INFO, "a migration ran"),
     "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
     "postgres.started": (logging.INFO, "the embedded PostgreSQL is up"),

@@ -1,6 +1,7 @@
 """A server that speaks the contract from a thread of this process, a clock that is set, and a run to be inside of."""
 
 import datetime
+import functools
 import json
 import threading
 from collections import defaultdict, deque
@@ -15,6 +16,7 @@ import pytest
 from oncue.protocol.work import Assignment, ChildResult
 from oncue.sdk import execution, registry, settings, transport
 from oncue.sdk.context import Context, context_from
+from oncue.sdk.metadata_buffer import MetadataBuffer
 
 KEY = "tr_dev_sk_aaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -172,6 +174,10 @@ class FakeRun:
     keys: list[str] = field(default_factory=list)
     batch_results: list[ChildResult] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
+    woken: list[int] = field(default_factory=list)
+    """Threads on which the metadata began to have something to tell."""
+    flushes: list[bool] = field(default_factory=list)
+    """Asked flushes, and whether they were to refresh."""
     result_of: Callable[[str], ChildResult] | None = None
     on_batch_wait: Callable[[str], Sequence[ChildResult]] | None = None
 
@@ -188,6 +194,19 @@ class FakeRun:
     async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
         self.waited_for.append(batch_id)
         return self.batch_results if self.on_batch_wait is None else self.on_batch_wait(batch_id)
+
+    @functools.cached_property
+    def metadata(self) -> MetadataBuffer:
+        run = self.context.run
+        return MetadataBuffer(
+            run.metadata,
+            has_parent=run.parent_id is not None,
+            has_root=run.root_id is not None,
+            wake=lambda: self.woken.append(threading.get_ident()),
+        )
+
+    async def flush_metadata(self, *, refresh: bool) -> None:
+        self.flushes.append(refresh)
 
     def block_on(self, waiting: Coroutine[Any, Any, Any]) -> Any:
         try:

@@ -3,17 +3,28 @@
 import asyncio
 import contextlib
 import datetime
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from oncue.protocol import ids, triggers, work
+from oncue.protocol import ids, metadata_operations, triggers, work
 from oncue.protocol.codec import NOTHING
+from oncue.protocol.metadata import MetadataUpdate, MetadataView
 
 LONG_S = 20.0
 """A deadline for what takes milliseconds, generous for a machine that is busy."""
+
+
+class MetadataCall(NamedTuple):
+    """A change of metadata that arrived."""
+
+    run_id: str
+    key: str
+    update: MetadataUpdate
+    outcomes_before: list[work.Outcome]
 
 
 class FarEnd:
@@ -28,6 +39,9 @@ class FarEnd:
         self.beats: list[str] = []
         self.left: list[str] = []
         self.triggers: list[tuple[str, triggers.TriggerRequest]] = []
+        self.updates: list[MetadataCall] = []
+        self.stored: dict[str, metadata_operations.Document] = defaultdict(dict)
+        """Metadata by run id."""
         self.results: dict[str, list[work.ChildResult]] = {}
         self.pages: list[tuple[int, int]] = []
         self.known = True
@@ -39,6 +53,8 @@ class FarEnd:
         """Runs whose outcomes are more than the server can take."""
         self.given_up: dict[str, list[work.Outcome]] = {}
         """What it was told of these alone."""
+        self.unwanted_key = "unwanted"
+        """A change of this key of a run's own metadata is refused."""
         self.before_trigger: Callable[[str, triggers.TriggerRequest], Awaitable[None]] | None = None
         self._assignments: list[work.Assignment] = []
         self._put_in_line: set[str] = set()
@@ -94,6 +110,7 @@ class FarEnd:
         app.router.add_post("/api/v1/work/{endpoint}", self._work)
         app.router.add_get("/api/v1/work/batches/{batch}/results", self._page)
         app.router.add_post("/api/v1/tasks/{task}/trigger", self._trigger)
+        app.router.add_put("/api/v1/runs/{run}/metadata", self._metadata)
         # A claim whose worker has gone must hand nothing out.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
@@ -185,6 +202,39 @@ class FarEnd:
             await self.before_trigger(task, trigger)
         made = triggers.TriggerResponse(trigger.options.run_id or ids.new_run_id(), is_cached=False)
         return web.Response(body=msgspec.json.encode(made), content_type="application/json")
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        """Carry out a change of a run's own metadata; a key is carried out once."""
+        run_id, body = request.match_info["run"], await request.read()
+        call = MetadataCall(
+            run_id,
+            request.headers["x-trigger-request-idempotency-key"],
+            msgspec.json.decode(body, type=MetadataUpdate),
+            list(self.outcomes),
+        )
+        if refusals := self.refusals.get("metadata"):
+            status, code = refusals.pop(0)
+            if code == "after":
+                self._change(call)
+            await self._notify()
+            if status:
+                return web.json_response({"error": f"refused with {code}", "code": code}, status=status)
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        if any(getattr(operation, "key", "") == self.unwanted_key for operation in call.update.operations):
+            await self._notify()
+            return web.json_response({"error": "no such key", "code": "unprocessable"}, status=422)
+        self._change(call)
+        await self._notify()
+        answer = MetadataView(msgspec.Raw(msgspec.json.encode(self.stored[run_id])))
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    def _change(self, call: "MetadataCall") -> None:
+        is_new = call.key not in {known.key for known in self.updates}
+        self.updates.append(call)
+        for operation in call.update.operations if is_new else ():
+            metadata_operations.apply(self.stored[call.run_id], operation)
 
     async def _page(self, request: web.Request) -> web.Response:
         after, limit = int(request.query["after"]), int(request.query["limit"])

@@ -14,12 +14,21 @@ from oncue import AbortRun, BatchTriggerError, Context, RateLimited, RetryAfter,
 from oncue.protocol import work
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.sdk import execution
-from oncue.worker.executor import Executor
+from oncue.worker.executor import Executor, Report
 from oncue.worker.places import Places
 from oncue.worker.runs import Session, Stop
 from oncue.worker.threads import Threads
 from tests.worker.conftest import Start
 from tests.worker.network import LONG_S, FarEnd, assignment
+
+
+def into(reported: list[work.Outcome]) -> Report:
+    def report(outcome: work.Outcome | None, after: Any = None, /) -> None:
+        assert after is None
+        if outcome is not None:
+            reported.append(outcome)
+
+    return report
 
 
 class Email(msgspec.Struct):
@@ -363,7 +372,7 @@ async def test_run_stopped_before_its_first_step_frees_its_place() -> None:
     async def never() -> None: ...
 
     places, reported = Places(1), list[work.Outcome]()
-    executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), reported.append)
+    executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
     run, waiting = assignment("never"), assignment("never")
     executor.start([run, waiting], Session("worker_w", "dev", places))
     for held in list(executor.runs.values()):
@@ -383,7 +392,7 @@ async def test_ten_thousand_parked_coroutines_stay_below_100_mb() -> None:
         await running.wait_for_run("run_child")
 
     places, reported = Places(100), list[work.Outcome]()
-    executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), reported.append)
+    executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
     session = Session("worker_w", "dev", places)
     before_bytes = resident_bytes()
     for _ in range(100):

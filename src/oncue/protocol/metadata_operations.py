@@ -134,6 +134,19 @@ def apply(document: Document, operation: Operation) -> None:
             _put(document, path, add(found, amount) if is_number else amount, key)
 
 
+def find(document: Document, key: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what is in the place that a key names; part of the document, not a copy.
+
+    Raises:
+        KeyError: Nothing is there, not even null.
+        ValueError: The key names no place.
+    """
+    found = _find(document, parse_key(key))
+    if found is _MISSING:
+        raise KeyError(key)
+    return found
+
+
 def equal(one: object, other: object) -> bool:
     """Return whether two JSON values are the same: 1 is 1.0 and not true, the order of an object's keys is nothing."""
     # With a list of its own instead of recursion: JSON may be nested deeper than Python's stack.

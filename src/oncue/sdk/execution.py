@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from oncue.protocol.work import ChildResult
 from oncue.sdk.context import Context
+from oncue.sdk.metadata_buffer import MetadataBuffer
 
 T = TypeVar("T")
 
@@ -56,6 +57,25 @@ class Execution(Protocol):
         Raises:
             BatchTriggerError: The batch was given up before all its items were there.
             RunStopped: The run was cancelled, or its lease was lost.
+        """
+
+    @property
+    def metadata(self) -> MetadataBuffer:
+        """What the run says of itself, as this execution knows it.
+
+        Raises:
+            RunStopped: The task is a plain function that must not go on and has not been told.
+        """
+
+    def flush_metadata(self, *, refresh: bool) -> Coroutine[Any, Any, None]:
+        """Store every change of the metadata made so far.
+
+        Args:
+            refresh: Read what others have changed, also where there is nothing to store.
+
+        Raises:
+            ApiError: A change was refused, or the server could not be reached.
+            RunLost: This execution no longer counts.
         """
 
     def block_on(self, waiting: Coroutine[Any, Any, T]) -> T:

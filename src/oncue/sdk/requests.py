@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import triggers
+from oncue.protocol import metadata, triggers
 from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
 from oncue.sdk import settings
 
@@ -153,6 +153,18 @@ def retrieve_batch(batch_id: str) -> Call[triggers.BatchView]:
 def cancel_run(run_id: str) -> Call[None]:
     """Cancel a run; one that has ended stays as it is (wire contract §2.7)."""
     return Call("POST", f"/api/v2/runs/{quote(run_id, safe='')}/cancel", lambda _: None)
+
+
+def update_metadata(run_id: str, update: metadata.MetadataUpdate) -> Call[metadata.MetadataView]:
+    """Change the metadata of a run, of its parent and of its root (wire contract §5)."""
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/metadata"
+    return Call("PUT", path, _reading(metadata.MetadataView), _encode(update))
+
+
+def add_tags(run_id: str, tags: list[str]) -> Call[None]:
+    """Add tags to a run (wire contract §5)."""
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/tags"
+    return Call("POST", path, lambda _: None, _encode(metadata.AddTagsRequest(tags)))
 
 
 def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:

@@ -14,8 +14,8 @@ import asyncio
 import contextvars
 import datetime
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -38,19 +38,24 @@ _NO_CONTEXT: Final = local_context("none", None, "none")
 """For tasks that take none, and never see it."""
 
 
+class Report(Protocol):
+    """Who takes outcomes; see ``Reporter.add``."""
+
+    def __call__(self, outcome: Outcome | None, after: Coroutine[Any, Any, None] | None = None, /) -> None:
+        """Take an outcome."""
+
+
 class Executor:
     """The runs that this process holds; to be used on its event loop only."""
 
-    def __init__(
-        self, tasks: Mapping[str, Task[Any, Any]], places: Places, threads: Threads, report: Callable[[Outcome], None]
-    ) -> None:
+    def __init__(self, tasks: Mapping[str, Task[Any, Any]], places: Places, threads: Threads, report: Report) -> None:
         """Hold no run yet.
 
         Args:
             tasks: What can be run, by id.
             places: How many at once.
             threads: For plain functions.
-            report: Takes each outcome.
+            report: Takes each outcome, and what has to be done before it is delivered.
         """
         self._tasks = tasks
         self._places = places
@@ -87,7 +92,7 @@ class Executor:
             limit_ms = run.context.run.max_duration
             assert limit_ms is not None
             ms = round(limit_ms.total_seconds() * 1000)
-            self._report(outcomes.out_of_time(run.run_id, run.epoch, run.ran_ms(), ms))
+            self._report(outcomes.out_of_time(run.run_id, run.epoch, run.ran_ms(), ms), run.unsent_metadata())
         if run.future is not None:
             # A coroutine that is cancelled before its first step never runs, and so cannot finish the run itself.
             run.future.add_done_callback(lambda _: self._finish(run, None))
@@ -180,14 +185,8 @@ class Executor:
         if run.has_place:
             run.has_place = False
             self._places.give_back()
-        match run.stopped:
-            case None:
-                if outcome is not None:
-                    self._report(outcome)
-            case Stop.HANDED_BACK:
-                self._report(HandedBack(run.run_id, run.epoch))
-            case _:
-                pass
+        if run.stopped is not Stop.LOST:
+            self._report(_to_report(run, outcome), run.unsent_metadata())
         if not self.runs:
             self.emptied.set()
 
@@ -219,6 +218,17 @@ def _on_thread(
             made.append(outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error))
 
     return call, lambda: finish(run, made[0])
+
+
+def _to_report(run: HeldRun, outcome: Outcome | None) -> Outcome | None:
+    match run.stopped:
+        case None:
+            return outcome
+        case Stop.HANDED_BACK:
+            return HandedBack(run.run_id, run.epoch)
+        case _:
+            # Its end is known, or told by somebody else.
+            return None
 
 
 def _tell_end(run: HeldRun, outcome: Outcome | None) -> None:

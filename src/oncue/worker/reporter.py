@@ -11,9 +11,9 @@ Life of a run, this module's part::
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from oncue import telemetry
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, PayloadTooLarge, UnprocessableRequest
@@ -57,6 +57,8 @@ class Reporter:
         self._unknown = unknown
         self._waiting: deque[Outcome] = deque()
         self._under_way: list[Outcome] = []
+        self._held_up: dict[asyncio.Future[None], Outcome | None] = {}
+        """Outcomes before which something else has to be done."""
         self._added = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -65,15 +67,27 @@ class Reporter:
     @property
     def backlog(self) -> int:
         """Outcomes that the server has not been told."""
-        return len(self._waiting) + len(self._under_way)
+        return len(self._waiting) + len(self._under_way) + len(self._held_up)
 
     def run_ids(self) -> list[str]:
         """Return the runs whose outcomes the server has not been told."""
-        return [outcome.run_id for outcome in (*self._under_way, *self._waiting)]
+        held_up = [outcome for outcome in self._held_up.values() if outcome is not None]
+        return [outcome.run_id for outcome in (*self._under_way, *self._waiting, *held_up)]
 
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome."""
-        self._waiting.append(outcome)
+    def add(self, outcome: Outcome | None, after: Coroutine[Any, Any, None] | None = None, /) -> None:
+        """Take an outcome.
+
+        Args:
+            outcome: None where nothing is to be reported.
+            after: What has to be done first, such as storing what the run has said of itself.
+        """
+        if after is not None:
+            doing = asyncio.ensure_future(after)
+            self._held_up[doing] = outcome
+            doing.add_done_callback(lambda done: self.add(self._held_up.pop(done)))
+            return
+        if outcome is not None:
+            self._waiting.append(outcome)
         self._added.set()
 
     async def flushed(self) -> None:
@@ -85,7 +99,7 @@ class Reporter:
     async def run(self) -> None:
         """Report for ever."""
         while True:
-            if not self._waiting:
+            while not self._waiting:
                 self._emptied.set()
                 self._added.clear()
                 await self._added.wait()

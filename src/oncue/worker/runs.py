@@ -19,13 +19,17 @@ from typing import Any, Final, TypeVar
 from oncue.protocol.errors import OncueError, RunCancelled, RunLost, RunStopped
 from oncue.protocol.work import Assignment, ChildResult
 from oncue.sdk.context import Context, context_from
+from oncue.sdk.metadata_buffer import MetadataBuffer
 from oncue.sdk.task import Task
+from oncue.worker.metadata_flushing import MetadataFlusher
 from oncue.worker.parking import Parking
 from oncue.worker.places import Places
 from oncue.worker.time_limit import TimeLimit
 
 T = TypeVar("T")
 _NS_PER_MS: Final = 1_000_000
+_flushers: Final = threading.Lock()
+"""Held while a run gets its flusher, so that two threads of one run get the same."""
 
 
 class Stop(enum.Enum):
@@ -67,6 +71,7 @@ class HeldRun:
         "_assignment",
         "_calls",
         "_context",
+        "_flusher",
         "_parked_at_ns",
         "_parked_ns",
         "_parking",
@@ -99,6 +104,7 @@ class HeldRun:
         self._assignment: Assignment | None = assignment
         self._context: Context | None = None
         self._calls: dict[str, itertools.count[int]] | None = None
+        self._flusher: MetadataFlusher | None = None
         self._parking: Parking | None = None
         self._started_at_ns = 0
         self._parked_at_ns = 0
@@ -170,18 +176,27 @@ class HeldRun:
         if self._parking is not None:
             self._parking.stop(stopped.error() if self.blocks_thread else None)
 
+    def unsent_metadata(self) -> Coroutine[Any, Any, None] | None:
+        """Return what stores the metadata that the server does not know; None where it knows all."""
+        if self._flusher is None or self._flusher.buffer.is_empty:
+            return None
+        return self._flusher.finish()
+
     # What follows is the protocol that user code meets.
 
     @property
     def context(self) -> Context:
         """What the task is told about its run."""
-        if self._context is None:
+        assignment = self._assignment
+        # Two threads of a task may come here at once: the one that finds no assignment finds the context.
+        if self._context is None and assignment is not None:
             file = None if self.task is None else self.task.file
             session = self.session
             self._context = context_from(
-                self.assignment, task_file=file, environment=session.environment, worker_id=session.worker_id
+                assignment, task_file=file, environment=session.environment, worker_id=session.worker_id
             )
             self._assignment = None
+        assert self._context is not None
         return self._context
 
     @property
@@ -215,6 +230,29 @@ class HeldRun:
         """Park until a batch has ended; its results in item order."""
         return self._wait(batch_id)
 
+    @property
+    def metadata(self) -> MetadataBuffer:
+        """What the run says of itself.
+
+        Raises:
+            RunStopped: A plain function that must not go on; once, for its clean-up may say something too.
+        """
+        flusher = self._made_flusher()
+        if self.stopped is not None and self.blocks_thread and not flusher.has_told_stop:
+            flusher.has_told_stop = True
+            raise self.stopped.error()
+        return flusher.buffer
+
+    async def flush_metadata(self, *, refresh: bool) -> None:
+        """Store every change of the metadata made so far."""
+        flusher, loop = self._made_flusher(), self.session.loop
+        if asyncio.get_running_loop() is loop:
+            await flusher.flush(refresh=refresh)
+        else:
+            # User code on a loop of its own, in a thread it started: requests belong to the worker's loop.
+            flushing = asyncio.run_coroutine_threadsafe(flusher.flush(refresh=refresh), loop)
+            await asyncio.wrap_future(flushing)
+
     def block_on(self, waiting: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the worker's loop and block this thread until it is done."""
         if threading.get_ident() == self.session.thread_id:
@@ -224,6 +262,12 @@ class HeldRun:
             waiting.close()
             raise self.stopped.error()
         return asyncio.run_coroutine_threadsafe(waiting, self.session.loop).result()
+
+    def _made_flusher(self) -> MetadataFlusher:
+        with _flushers:
+            if self._flusher is None:
+                self._flusher = MetadataFlusher(self.context.run, self.epoch, self.session.loop)
+            return self._flusher
 
     async def _wait(self, target: str) -> Any:  # noqa: ANN401 - see Parking.wait
         self._check()
