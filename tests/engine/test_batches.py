@@ -3,7 +3,7 @@ import datetime
 import msgspec
 import pytest
 
-from oncue.engine import batch_reading, giving_up, requests, triggering
+from oncue.engine import batch_reading, giving_up, request_keys, requests
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
 from oncue.protocol.triggers import BatchItem, BatchView, TriggerOptions
@@ -246,11 +246,10 @@ async def test_key_used_for_a_batch_names_the_same_batch(engine: Engine) -> None
     first = requests.plan("t", request(), request_key="k")
     asked = first.run_id
 
+    again = ids.parse(ids.RUN, ids.new_run_id())
     targets = [
-        await engine.run(lambda tx: triggering.first_target(tx, engine.environment, "key", asked)),
-        await engine.run(
-            lambda tx: triggering.first_target(tx, engine.environment, "key", ids.parse(ids.RUN, ids.new_run_id()))
-        ),
+        await engine.run(lambda tx: request_keys.first_targets(tx, engine.environment, {"key": asked})),
+        await engine.run(lambda tx: request_keys.first_targets(tx, engine.environment, {"key": again})),
     ]
 
-    assert targets == [asked, asked]
+    assert targets == [{"key": asked}, {"key": asked}]

@@ -114,8 +114,8 @@ async def test_a_waiting_parent_hears_that_its_child_expired(engine: Engine) -> 
     await engine.advance(MINUTE)
     await engine.expire_due()
     (notice,) = await engine.notices(worker)
-    assert notice.resumes
     assert isinstance(notice, RunSettled)
+    assert notice.resumes
     assert notice.child.id == child
     assert isinstance(notice.child, ChildFailed)
     assert "TTL (1m) was reached" in str(notice.child.error)
@@ -142,5 +142,5 @@ async def test_outside_development_every_run_has_an_end(production: Engine) -> N
 
 @pytest.mark.parametrize("ttl", ["soon", "-1m", -5, "1.5h", ""])
 async def test_a_ttl_that_is_no_length_of_time_is_refused(engine: Engine, ttl: object) -> None:
-    with pytest.raises(Exception, match="options.ttl: .* is not a length of time; expected"):
+    with pytest.raises(Exception, match=r"options.ttl: .* is not a length of time; expected"):
         await engine.trigger("t", ttl=ttl)

@@ -13,7 +13,6 @@ import oncue
 from oncue import telemetry
 from oncue.api.routes import TABLE
 from oncue.cli import app, settings
-from oncue.engine import requests
 from oncue.protocol import limits, status
 from oncue.protocol.errors import OncueError
 from oncue.sdk import settings as sdk_settings
@@ -167,18 +166,5 @@ def test_shown_statuses_are_described_as_mapped() -> None:
     assert described == set(status.SHOWN.items()), "docs/reference/statuses.md differs from protocol/status.py"
 
 
-def test_every_option_is_described_or_told_refused() -> None:
-    refused = {"version" if name == "lock_to_version" else name for name in requests._NOT_YET} | {"idempotency_key_ttl"}
-    honoured_part, refused_part = _halves("reference/options.md", "## Refused for now")
-
-    assert differences("reference/options.md", honoured_part | refused_part, set(OPTIONS)) == []
-    assert refused_part == refused, "docs/reference/options.md and engine/requests.py refuse different options"
-
-
-def _halves(page: str, heading: str) -> tuple[set[str], set[str]]:
-    text = (SOURCE.parents[1] / "docs" / page).read_text(encoding="utf-8")
-    before, _, after = text.partition(heading)
-    assert after, f"docs/{page} has lost its heading {heading!r}"
-    named = coded(page)
-    first = {name for name in named if f"\n| `{name}` |" in before}
-    return first, {name for name in named if f"\n| `{name}` |" in after}
+def test_every_option_is_described() -> None:
+    assert differences("reference/options.md", set(coded("reference/options.md")), set(OPTIONS)) == []

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import batch_rows, results
+from oncue.engine import batch_links, batch_rows, results
 from oncue.engine.batch_rows import BatchRow
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
@@ -49,7 +49,9 @@ async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchV
     row = await batch_rows.load(tx, environment, batch)
     if row is None:
         raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
-    runs = [ids.show(ids.RUN, ids.item_run_id(batch, index)) for index in range(row.run_count)]
+    items = [ids.item_run_id(batch, index) for index in range(row.run_count)]
+    links = await batch_links.of_batch(tx, environment, batch) if row.is_sealed else {}
+    runs = [ids.show(ids.RUN, links.get(item, item)) for item in items]
     return BatchView(
         ids.show(ids.BATCH, batch),
         _status(row),

@@ -10,13 +10,27 @@ Life of a run, this module's part::
     finishing.count_into_batches -> done -> waits.settle
 """
 
+import datetime
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 
-from oncue.engine import batch_rows, dispatch, requests, results, triggering, waits
+from oncue.engine import (
+    batch_links,
+    batch_rows,
+    debouncing,
+    dispatch,
+    matching,
+    option_rules,
+    request_keys,
+    requests,
+    results,
+    triggering,
+    waits,
+)
 from oncue.engine.batch_rows import BatchRow, usable
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -52,8 +66,14 @@ class Refused(msgspec.Struct, frozen=True):
     error: ApiError
 
 
+KEEP_IDEMPOTENCY: Final = datetime.timedelta(hours=24)
+"""How long a batch's idempotency key counts. Source: wire contract §2.2."""
+
 _sql = queries.load("batches")
 _create = _sql.maybe("create", RunId)
+_lock_key = _sql.none("lock_key")
+_free_key = _sql.none("free_key")
+_find_by_key = _sql.maybe("find_by_key", RunId)
 _insert_refused = _sql.many("insert_refused", RunId)
 _add = _sql.none("add")
 _seal = _sql.maybe("seal", RunId)
@@ -81,7 +101,7 @@ async def create(
             else f"runCount: found {request.run_count}; expected 1 to {limits.MAX_BATCH_ITEMS}"
         )
     if request.idempotency_key is not None:
-        raise UnprocessableRequest("idempotencyKey is not supported by this server yet; leave it out")
+        option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
     parent = requests.parse_parent(
         request.parent_run_id,
         request.parent_epoch,
@@ -91,18 +111,30 @@ async def create(
     )
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
-        batch = await triggering.first_target(tx, environment, request_key, batch)
-    created = await _create(
-        tx,
-        env_id=environment.id,
-        id=batch,
-        run_count=request.run_count,
-        parent_id=None if parent is None else parent.run_id,
-        waits=parent is not None and parent.waits,
-    )
+        batch = (await request_keys.first_targets(tx, environment, {request_key: batch}))[request_key]
     if parent is not None:
-        await _attach_parent(tx, environment, parent, batch, is_new=created is not None, effects=effects)
-    return CreateBatchResponse(ids.show(ids.BATCH, batch), request.run_count, is_cached=False)
+        await _check_parent(tx, environment, parent, batch)
+    replayed = None if request.idempotency_key is None else await _replayed(tx, environment, request)
+    created = None
+    if replayed is None:
+        created = await _create(
+            tx,
+            env_id=environment.id,
+            id=batch,
+            run_count=request.run_count,
+            parent_id=None if parent is None else parent.run_id,
+            waits=parent is not None and parent.waits,
+            idempotency_key=request.idempotency_key,
+        )
+    target = batch if replayed is None else replayed.id
+    if parent is not None and parent.waits:
+        await _park_parent(tx, environment, parent, target, is_new=created is not None, effects=effects)
+    return CreateBatchResponse(
+        ids.show(ids.BATCH, target),
+        request.run_count,
+        is_cached=replayed is not None and replayed.is_sealed,
+        idempotency_key=request.idempotency_key,
+    )
 
 
 async def fill(
@@ -118,16 +150,13 @@ async def fill(
         return Filled(0, 0)
     planned, refused = _plan(row, items)
     changes = Changes()
-    created = 0
+    created = linked = ended = 0
     if planned:
-        parents = await triggering.lock_parents(tx, environment, planned)
-        created = len(
-            await triggering.insert(tx, environment, planned, parents=parents, changes=changes, effects=effects)
-        )
+        created, linked, ended = await _make(tx, environment, batch, planned, changes=changes, effects=effects)
     failed = await _fail(tx, environment, batch, refused) if refused else 0
-    added = created + failed
+    added = created + linked + failed
     if added:
-        await _add(tx, env_id=environment.id, id=batch, filled=added, ended=failed)
+        await _add(tx, env_id=environment.id, id=batch, filled=added, ended=ended + failed)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     return Filled(added, len(items) - added)
@@ -164,15 +193,64 @@ async def seal(
     )
 
 
-async def _attach_parent(
-    tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID, *, is_new: bool, effects: Effects
-) -> None:
+async def _make(
+    tx: Tx,
+    environment: Environment,
+    batch: uuid.UUID,
+    planned: Sequence[NewRun],
+    *,
+    changes: Changes,
+    effects: Effects,
+) -> tuple[int, int, int]:
+    """Make the runs of items, or link items to the runs that their keys stand for.
+
+    Returns:
+        How many runs are new, how many links are, and how many of the linked runs have ended.
+    """
+    parents = await triggering.lock_parents(tx, environment, planned)
+    settled: Collection[uuid.UUID] = ()
+    if any(run.idempotency is not None or run.debounce is not None for run in planned):
+        settled = await batch_links.of_batch(tx, environment, batch)
+    matches = await matching.match(tx, environment, planned, settled=settled)
+    new = [run for run in planned if matches.is_new(run) and run.run_id not in settled]
+    created = await triggering.insert(tx, environment, new, parents=parents, changes=changes, effects=effects)
+    await debouncing.push(tx, environment, matches.pushes)
+    links = {run.run_id: matches.target(run) for run in planned if not matches.is_new(run)}
+    linked, ended = await batch_links.add(tx, environment, batch, links) if links else (0, 0)
+    return len(created), linked, ended
+
+
+async def _replayed(tx: Tx, environment: Environment, request: CreateBatchRequest) -> BatchRow | None:
+    """Return the batch that was made before with the same idempotency key, locked; None: make one.
+
+    A key counts for 24 hours; one whose batch was given up is free. Source: wire contract §2.2.
+    """
+    # Locked from here on by this transaction, even where no batch has it: two at once make one batch.
+    await _lock_key(tx, env_id=environment.id, key=request.idempotency_key)
+    await _free_key(tx, env_id=environment.id, key=request.idempotency_key, within=KEEP_IDEMPOTENCY)
+    found = await _find_by_key(tx, env_id=environment.id, key=request.idempotency_key)
+    if found is None:
+        return None
+    row = await batch_rows.lock(tx, environment, found.run_id)
+    assert row is not None
+    if row.run_count != request.run_count:
+        raise UnprocessableRequest(
+            f"a batch of {row.run_count} items has already been created with the same idempotency key, and this one "
+            f"has {request.run_count}; use another key"
+        )
+    return row
+
+
+async def _check_parent(tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID) -> None:
     call = NewRun(run_id=batch, task="", parent=parent)
     refused = triggering.refusal(parent, await triggering.lock_parents(tx, environment, [call]))
     if refused is not None:
         raise refused
-    if not parent.waits:
-        return
+
+
+async def _park_parent(
+    tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID, *, is_new: bool, effects: Effects
+) -> None:
     assert parent.epoch is not None
     assert parent.worker_id is not None
     changes = Changes()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import waits
+from oncue.engine import batch_links, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.results import stored_error
@@ -50,6 +50,7 @@ class Ended(msgspec.Struct, frozen=True):
     line_id: int | None
     was_resuming: bool
     was_pending: bool
+    is_linked: bool
 
 
 class BatchDone(msgspec.Struct, frozen=True):
@@ -140,20 +141,15 @@ async def count_into_batches(
 async def _follow_up(
     tx: Tx, environment: Environment, ended: Sequence[Ended], *, changes: Changes, effects: Effects
 ) -> None:
-    batches: Counter[uuid.UUID] = Counter()
-    awaited: list[uuid.UUID] = []
-    waited: list[Ended] = []
+    batches = Counter(row.batch_id for row in ended if row.batch_id is not None)
+    linked = [row.run_id for row in ended if row.is_linked]
+    awaited = [row.run_id for row in ended if row.awaited]
+    waited = [row for row in ended if row.has_waited]
     for row in ended:
         if row.slot_lane is not None:
             changes.freed[row.slot_lane] += 1
         if row.was_pending and row.line_id is not None:
             changes.pending[row.line_id] -= 1
-        if row.batch_id is not None:
-            batches[row.batch_id] += 1
-        if row.awaited:
-            awaited.append(row.run_id)
-        if row.has_waited:
-            waited.append(row)
     if waited:
         await waits.forget(
             tx,
@@ -162,6 +158,8 @@ async def _follow_up(
             resuming_lines=[row.line_id for row in waited if row.was_resuming and row.line_id is not None],
             changes=changes,
         )
+    if linked:
+        batches += await batch_links.end(tx, environment, linked)
     if batches:
         await count_into_batches(tx, environment, batches, changes=changes, effects=effects)
     if awaited:

@@ -10,7 +10,6 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
-from typing import Final
 
 import msgspec
 
@@ -19,9 +18,6 @@ from oncue.engine.option_rules import Debounce, IdempotencyKey
 from oncue.protocol import codec, ids, limits
 from oncue.protocol.errors import PayloadTooLarge, UnprocessableRequest
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
-
-_NOT_YET: Final = {"idempotency_key": "idempotencyKey", "debounce": "debounce"}
-"""Options of the API that this server does not honour; dropping one in silence could run a task twice."""
 
 
 class ParentCall(msgspec.Struct, frozen=True):
@@ -91,7 +87,6 @@ def plan(
         UnprocessableRequest: A rule is broken.
     """
     options = request.options
-    _refuse_unsupported(options)
     own_id = None if options.run_id is None else ids.parse(ids.RUN, options.run_id)
     payload, payload_type = codec.document(request.payload, options.payload_type)
     if payload is not None and len(payload) > limits.MAX_PAYLOAD_BYTES:
@@ -153,12 +148,6 @@ def parse_parent(
         waits,
         call_key,
     )
-
-
-def _refuse_unsupported(options: TriggerOptions) -> None:
-    for field, name in _NOT_YET.items():
-        if getattr(options, field) is not None:
-            raise UnprocessableRequest(f"options.{name} is not supported by this server yet; leave it out")
 
 
 def _parent(options: TriggerOptions) -> ParentCall | None:

@@ -22,7 +22,7 @@ BIRTHS: Final[frozenset[LiveStatus]] = frozenset({"DELAYED", "PENDING_VERSION", 
 """What a new run may be: held for its time, parked until a worker knows its task, or in line."""
 
 MOVES: Final[dict[LiveStatus, frozenset[StoredStatus]]] = {
-    "DELAYED": _FROM_OUTSIDE | {"PENDING", "PENDING_VERSION"},
+    "DELAYED": _FROM_OUTSIDE | {"DELAYED", "PENDING", "PENDING_VERSION"},
     "PENDING_VERSION": _FROM_OUTSIDE | {"PENDING"},
     "PENDING": _FROM_OUTSIDE | {"EXECUTING", "EXPIRED"},
     "EXECUTING": _FROM_OUTSIDE | _BY_WORKER | {"WAITING_TO_RESUME", "RETRYING_AFTER_FAILURE", "PENDING"},

@@ -1,12 +1,14 @@
 """Triggering: requests become runs.
 
 Takes a list, as everything on the hot path does: calls that arrived together share one transaction. A request that
-was sent before, told by its run id or its request key, makes nothing new. What a request means was decided before, in
-``requests``; here nothing can fail for one item alone but its parent: it lost its lease, or has ended.
+was sent before, or whose idempotency or debounce key stands for another run, makes nothing new. What a request means
+was decided before, in ``requests``; here nothing can fail for one item alone but its parent: it lost its lease, has
+ended, or would wait for itself.
 
 Life of a run, this module's part::
 
-    api/coalescing -> triggering.trigger_many -> waits.park, placing.find, insert, dispatch.settle -> Triggered
+    api/coalescing -> triggering.trigger_many -> matching.match, waits.park, placing.find, insert, dispatch.settle
+                                              -> Triggered
 """
 
 import datetime
@@ -15,9 +17,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import dispatch, lifetimes, placing, queues, waits
+from oncue.engine import debouncing, dispatch, lifetimes, matching, placing, queues, request_keys, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
+from oncue.engine.matching import Matches
 from oncue.engine.placing import Place, Wanted
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment
@@ -55,16 +58,7 @@ class Created(msgspec.Struct, frozen=True):
     line_id: int | None
 
 
-class Keyed(msgspec.Struct, frozen=True):
-    """What a request key was used for before."""
-
-    key: str
-    target_id: uuid.UUID
-
-
 _sql = queries.load("triggering")
-_take_keys = _sql.many("take_keys", Keyed)
-_used_keys = _sql.many("used_keys", Keyed)
 _lock_parents = _sql.many("lock_parents", ParentRun)
 _insert_runs = _sql.many("insert_runs", Created)
 
@@ -81,15 +75,17 @@ async def trigger_many(
     parents = await lock_parents(tx, environment, runs)
     refusals = [refusal(run.parent, parents) for run in runs]
     accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
-    targets = await _targets(tx, environment, accepted)
-    new_waits = await _park(tx, environment, accepted, targets, changes=changes)
+    named = await _named_as_first(tx, environment, accepted)
+    matches = await matching.match(tx, environment, named)
+    new_waits = await _park(tx, environment, named, matches, changes=changes)
     # By id: the same request may have come twice within the group.
-    wanted = {run.run_id: run for run in accepted if _target(run, targets) == run.run_id}
+    wanted = {run.run_id: run for run in named if matches.is_new(run)}
     created: set[uuid.UUID] = set()
     if wanted:
         created = await insert(
             tx, environment, list(wanted.values()), parents=parents, changes=changes, effects=effects
         )
+    await debouncing.push(tx, environment, matches.pushes)
     if new_waits:
         await waits.register(tx, environment, new_waits, is_batch=False)
         known = [wait.target_id for wait in new_waits if wait.target_id not in created]
@@ -97,7 +93,8 @@ async def trigger_many(
             await waits.settle_ended(tx, environment, known, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
-    return [refused or Triggered(_target(run, targets)) for run, refused in zip(runs, refusals, strict=True)]
+    made = iter(named)
+    return [refused or _triggered(next(made), matches) for refused in refusals]
 
 
 async def insert(
@@ -124,14 +121,6 @@ async def insert(
         elif row.status == "DELAYED":
             effects.due_sooner = True
     return {row.run_id for row in created}
-
-
-async def first_target(tx: Tx, environment: Environment, request_key: str, target: uuid.UUID) -> uuid.UUID:
-    """Return what a request made when it was first delivered: ``target``, if that is now."""
-    if await _take_keys(tx, env_id=environment.id, keys=[request_key], targets=[target]):
-        return target
-    used = await _used_keys(tx, env_id=environment.id, keys=[request_key])
-    return used[0].target_id if used else target
 
 
 async def _declare_limits(
@@ -172,41 +161,53 @@ def refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> A
     return None
 
 
-async def _targets(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[str, uuid.UUID]:
-    """Return, by request key, the run that the first delivery of the request made or is making now."""
+async def _named_as_first(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> list[NewRun]:
+    """Give each request the run id that its first delivery used."""
     asked: dict[str, uuid.UUID] = {}
     for run in runs:
         if run.request_key is not None:
             asked.setdefault(run.request_key, run.run_id)
     if not asked:
-        return {}
-    taken = await _take_keys(tx, env_id=environment.id, keys=list(asked), targets=list(asked.values()))
-    used = list(asked.keys() - {row.key for row in taken})
-    if used:
-        asked |= {row.key: row.target_id for row in await _used_keys(tx, env_id=environment.id, keys=used)}
-    return asked
+        return list(runs)
+    first = await request_keys.first_targets(tx, environment, asked)
+    return [
+        run
+        if run.request_key is None or first[run.request_key] == run.run_id
+        else msgspec.structs.replace(run, run_id=first[run.request_key])
+        for run in runs
+    ]
 
 
-def _target(run: NewRun, targets: dict[str, uuid.UUID]) -> uuid.UUID:
-    return run.run_id if run.request_key is None else targets[run.request_key]
+def _triggered(run: NewRun, matches: Matches) -> Triggered | ApiError:
+    if _waits_for_itself(run, matches):
+        return UnprocessableRequest(
+            "the run that waits is the one its idempotency or debounce key stands for, and would wait for itself; "
+            "use another key, or trigger without waiting"
+        )
+    return Triggered(matches.target(run), is_cached=run.run_id in matches.cached)
+
+
+def _waits_for_itself(run: NewRun, matches: Matches) -> bool:
+    """Whether a key leads a run that waits back to itself."""
+    return run.parent is not None and run.parent.waits and matches.target(run) == run.parent.run_id
 
 
 async def _park(
     tx: Tx,
     environment: Environment,
     runs: Sequence[NewRun],
-    targets: dict[str, uuid.UUID],
+    matches: Matches,
     *,
     changes: Changes,
 ) -> list[Wait]:
     asked = []
     for run in runs:
         parent = run.parent
-        if parent is None or not parent.waits:
+        if parent is None or not parent.waits or _waits_for_itself(run, matches):
             continue
         assert parent.epoch is not None
         assert parent.worker_id is not None
-        target = _target(run, targets)
+        target = matches.target(run)
         asked.append(Wait(parent.run_id, parent.epoch, parent.worker_id, target, parent.call_key))
     return await waits.park(tx, environment, asked, changes=changes) if asked else []
 

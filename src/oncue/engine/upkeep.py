@@ -15,7 +15,19 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import delays, dispatch, environments, expiry, giving_up, partitions, placing, recovery, sweeping
+from oncue.engine import (
+    debouncing,
+    delays,
+    dispatch,
+    environments,
+    expiry,
+    giving_up,
+    idempotency,
+    partitions,
+    placing,
+    recovery,
+    sweeping,
+)
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
@@ -78,9 +90,13 @@ async def abort_overdue(pool: Pool) -> Effects:
 
 
 async def make_partitions(pool: Pool) -> Effects:
-    """Make the partitions of the coming days, and forget request keys that are too old to be sent again."""
+    """Make the partitions of the coming days, and forget keys that no longer count."""
     await in_transaction(pool, partitions.make_ahead)
     await in_transaction(pool, partitions.forget_request_keys)
+    while await in_transaction(pool, idempotency.forget_expired) == idempotency.FORGET_AT_ONCE:
+        pass
+    while await in_transaction(pool, debouncing.forget_released) == debouncing.FORGET_AT_ONCE:
+        pass
     return Effects()
 
 

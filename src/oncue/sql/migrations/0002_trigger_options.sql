@@ -15,7 +15,10 @@ alter table oncue.runs
     add column replayed_from uuid;
 
 -- When a run that has never started expires; set as it first lines up, cleared as it starts.
-alter table oncue.live add column expires_at timestamptz;
+alter table oncue.live
+    add column expires_at timestamptz,
+    -- Items of batches stand for this run, so its end has to look for them.
+    add column is_linked boolean not null default false;
 
 create index live_expiring on oncue.live (expires_at) where status = 'PENDING' and expires_at is not null;
 

@@ -38,7 +38,7 @@ closed as (
 )
 select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
     gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
-    gone.status = 'PENDING' as was_pending
+    gone.status = 'PENDING' as was_pending, gone.is_linked
 from gone;
 
 -- name: finish_any :many Ended
@@ -66,7 +66,7 @@ closed as (
 )
 select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
     gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
-    gone.status = 'PENDING' as was_pending
+    gone.status = 'PENDING' as was_pending, gone.is_linked
 from gone;
 
 -- name: recorded_before :many RunId
