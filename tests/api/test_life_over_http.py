@@ -137,3 +137,15 @@ async def test_silent_worker_loses_its_run_to_another(client: Client, database_u
 
     assert first == second == [run]
     assert beat.body == {"known": False}
+
+
+async def test_idempotency_headers_win_over_the_body(client: Client) -> None:
+    body = {"options": {"idempotencyKey": "of the body"}}
+
+    first = await client.post("/api/v1/tasks/add/trigger", body, headers={"idempotency-key": "k"})
+    second = await client.post("/api/v1/tasks/add/trigger", {"options": {"idempotencyKey": "k"}})
+    refused = await client.post("/api/v1/tasks/add/trigger", body, headers={"idempotency-key-ttl": "soon"})
+
+    assert second.body == {"id": first.body["id"], "isCached": True}
+    assert refused.status == 422
+    assert "idempotencyKeyTTL: 'soon' is not a length of time" in refused.body["error"]

@@ -1,6 +1,9 @@
 """Tasks: trigger one run."""
 
 from http import HTTPStatus
+from typing import Final
+
+import msgspec
 
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
@@ -8,12 +11,27 @@ from oncue.engine import requests
 from oncue.protocol import ids
 from oncue.protocol.triggers import TriggerRequest, TriggerResponse
 
+_KEY: Final = b"idempotency-key"
+_KEY_TTL: Final = b"idempotency-key-ttl"
+
 
 async def trigger(call: Call, request: TriggerRequest) -> Answer:
     """Make a run; callers that arrive together share a transaction."""
-    run = requests.plan(call.parameters["task"], request, request_key=call.request_key)
+    run = requests.plan(call.parameters["task"], _with_headers(call, request), request_key=call.request_key)
     triggered = await call.services.triggers.submit(call.environment, run)
     return Answer(TriggerResponse(ids.show(ids.RUN, triggered.run_id), triggered.is_cached))
+
+
+def _with_headers(call: Call, request: TriggerRequest) -> TriggerRequest:
+    """Let the headers of an idempotency key win over the body's fields. Source: wire contract §2.1."""
+    said = {
+        field: value
+        for field, header in (("idempotency_key", _KEY), ("idempotency_key_ttl", _KEY_TTL))
+        if (value := call.header(header)) is not None
+    }
+    if not said:
+        return request
+    return msgspec.structs.replace(request, options=msgspec.structs.replace(request.options, **said))
 
 
 ROUTES = (
