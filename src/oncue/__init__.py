@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from oncue.protocol.errors import Unavailable as Unavailable
     from oncue.protocol.errors import UnprocessableRequest as UnprocessableRequest
     from oncue.protocol.failures import ShownError as ShownError
+    from oncue.protocol.queues import QueueView as QueueView
     from oncue.protocol.retry import Retry as Retry
     from oncue.sdk import batch as batch
     from oncue.sdk import metadata as metadata
+    from oncue.sdk import queues as queues
     from oncue.sdk import runs as runs
     from oncue.sdk import tags as tags
     from oncue.sdk import tasks as tasks
@@ -82,6 +84,7 @@ _HOMES: Final = {
     "PayloadValidationError": _ERRORS,
     "PermissionDenied": _ERRORS,
     "Queue": "oncue.sdk.queue",
+    "QueueView": "oncue.protocol.queues",
     "RateLimited": _ERRORS,
     "Result": "oncue.sdk.results",
     "Retry": "oncue.protocol.retry",
@@ -106,6 +109,7 @@ _HOMES: Final = {
     "item": "oncue.sdk.items",
     "metadata": "oncue.sdk.metadata",
     "queue": "oncue.sdk.queue",
+    "queues": "oncue.sdk.queues",
     "runs": "oncue.sdk.runs",
     "tags": "oncue.sdk.tags",
     "task": "oncue.sdk.definition",
@@ -113,7 +117,7 @@ _HOMES: Final = {
 }
 """Where each name is."""
 
-_MODULES: Final = frozenset({"batch", "metadata", "runs", "tags", "tasks"})
+_MODULES: Final = frozenset({"batch", "metadata", "queues", "runs", "tags", "tasks"})
 """Names that stand for a module with its functions."""
 
 __all__ = [
@@ -138,6 +142,7 @@ __all__ = [
     "PayloadValidationError",
     "PermissionDenied",
     "Queue",
+    "QueueView",
     "RateLimited",
     "Result",
     "Retry",
@@ -163,6 +168,7 @@ __all__ = [
     "item",
     "metadata",
     "queue",
+    "queues",
     "runs",
     "tags",
     "task",
