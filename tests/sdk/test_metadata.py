@@ -1,5 +1,6 @@
 """What a task says of its run is seen at once, and told in order."""
 
+import enum
 import gc
 import math
 import threading
@@ -152,6 +153,20 @@ def test_senseless_change_is_refused_where_it_is_made(inside: FakeRun, change: C
 
     assert metadata.current() == {"n": 1}
     assert inside.metadata.is_empty
+
+
+def test_numbers_of_other_libraries_are_plain_numbers(inside: FakeRun) -> None:
+    class Amount(float):
+        pass
+
+    class Level(enum.IntEnum):
+        HIGH = 3
+
+    metadata.increment("a", Amount(0.5))
+    metadata.increment("b", Level.HIGH)
+
+    assert metadata.current() == {"a": 0.5, "b": 3}
+    assert sent(inside.metadata)["operations"][1] == {"type": "increment", "key": "b", "value": 3}
 
 
 def test_update_with_a_bad_value_changes_nothing(inside: FakeRun) -> None:

@@ -11,7 +11,7 @@
     │   ├── Conflict          409   └── ConnectionFailed     no answer at all
     │   └── LeaseLost         409   a worker wrote about a run that is no longer its own
     ├── PayloadValidationError      the payload does not fit the task's annotation
-    ├── OutsideTaskError            ``*_and_wait`` where there is no run to wait in
+    ├── OutsideTaskError            what belongs to a run (``*_and_wait``, ``metadata``) where there is none
     ├── SubtaskUnwrapError          a child failed and its result was unwrapped
     ├── BatchTriggerError           a batch could not be created or filled
     ├── AbortRun                    raised by a task: fail, without a retry
@@ -145,7 +145,7 @@ class PayloadValidationError(OncueError):
 
 
 class OutsideTaskError(OncueError):
-    """A function that waits for a run was called where no run is executing."""
+    """A function that belongs to a run was called where none is executing: one that waits, metadata, tags."""
 
     code: ClassVar[str] = "outside_task"
 

@@ -36,7 +36,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     batch_index: int | None = None
     """Zero-based position in the batch."""
     metadata: Any = None
-    """JSON value given when the run was triggered."""
+    """As it stood when this execution started; ``metadata.get`` reads what it is now."""
     max_attempts: int | None = None
     max_duration: datetime.timedelta | None = None
     """Longest compute time of an attempt, waits left out."""

@@ -198,12 +198,14 @@ def _key(key: object) -> str:
 
 
 def _amount(amount: object) -> float:
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount != amount or amount in _INFINITE:  # noqa: PLR0124 - NaN
-        raise ValueError(f"amount={amount!r} is not accepted; expected a finite number")
-    return amount
-
-
-_INFINITE: Final = (math.inf, -math.inf)
+    # Libraries have kinds of their own, which the wire does not know.
+    match amount:
+        case int() if not isinstance(amount, bool):
+            return int(amount)
+        case float() if math.isfinite(amount):
+            return float(amount)
+        case _:
+            raise ValueError(f"amount={amount!r} is not accepted; expected a finite number")
 
 
 def _document(value: object) -> msgspec.Raw:
