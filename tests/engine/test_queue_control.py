@@ -199,7 +199,7 @@ async def test_lowered_limit_starts_nobody_before_there_is_room(engine: Engine) 
     running = await engine.claim(worker)
 
     await override(engine, 2)
-    seen = []
+    seen: list[tuple[tuple[int, int], int]] = []
     for run in running:
         await engine.succeed(worker, run)
         claimed = await engine.claim(worker)
@@ -298,7 +298,7 @@ async def test_polls_are_woken_for_what_a_higher_limit_opens(engine: Engine, rai
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_counts_follow_runs_through_their_life(engine: Engine, limit: int | None) -> None:
     worker = await engine.announce(declared("t", queue="q", concurrency_limit=limit), "child")
-    seen = []
+    seen: list[tuple[int, int]] = []
 
     async def look() -> None:
         seen.append(await counts(engine))

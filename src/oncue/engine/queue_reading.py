@@ -129,13 +129,13 @@ async def find(tx: Tx, environment: Environment, queue: QueueRef) -> int:
 
 async def _find(tx: Tx, environment: Environment, queue: QueueRef) -> QueueId | None:
     match queue.naming:
-        case "id" if (number := _number(queue.value)) <= _LARGEST_ID:
-            return await _find_by_id(tx, env_id=environment.id, id=number)
+        case "id":
+            number = _number(queue.value)
+            return await _find_by_id(tx, env_id=environment.id, id=number) if number <= _LARGEST_ID else None
         case "task":
             return await _find_by_name(tx, env_id=environment.id, name=TASK_PREFIX + queue.value)
         case "custom":
             return await _find_by_name(tx, env_id=environment.id, name=queue.value)
-    return None
 
 
 async def _read(tx: Tx, environment: Environment, queues: Sequence[int]) -> list[QueueView]:

@@ -203,7 +203,11 @@ def _reset(queue: QueueRef) -> requests.Call[QueueView]:
 def _post(queue: QueueRef, act: str, **body: object) -> requests.Call[QueueView]:
     named = _read(queue)
     content = msgspec.json.encode({"type": named.naming, **body})
-    return requests.Call("POST", named.path + act, lambda answer: _decode(answer.body), content)
+    return requests.Call("POST", named.path + act, _state, content)
+
+
+def _state(answer: requests.Answer) -> QueueView:
+    return _decode(answer.body)
 
 
 def _read(queue: object) -> _Named:
@@ -216,9 +220,12 @@ def _read(queue: object) -> _Named:
             return _by_name(name)
         case str() if queue:
             return _Named("id", queue) if _is_id(queue) else _by_name(queue)
-        case {"type": "task" | "custom" as naming, "name": str(name), **rest} if name and not rest:
-            return _Named("task" if naming == "task" else "custom", name)
-    raise TypeError(f"{queue!r} is not a queue; expected {_ACCEPTED}")
+        case {"type": "task", "name": str(name)} if name:
+            return _Named("task", name)
+        case {"type": "custom", "name": str(name)} if name:
+            return _Named("custom", name)
+        case _:
+            raise TypeError(f"{queue!r} is not a queue; expected {_ACCEPTED}")
 
 
 def _by_name(name: str) -> _Named:
