@@ -224,6 +224,27 @@ async def test_limit_given_to_a_queue_without_one_counts_who_runs(engine: Engine
     assert await counts(engine) == (0, 1)
 
 
+async def test_runs_are_counted_as_their_limit_comes_and_goes(engine: Engine) -> None:
+    worker = await engine.announce(declared("t", queue="q"))
+    for _ in range(4):
+        await engine.trigger("t")
+
+    await override(engine, 2)
+    running = await engine.claim(worker)
+    with_limit = await counts(engine)
+    await reset(engine)
+    without = await counts(engine)
+    running += await engine.claim(worker, places=1)
+    more = await counts(engine)
+    await override(engine, 3)
+    none = await engine.claim(worker)
+    await engine.succeed(worker, *running)
+
+    assert (with_limit, without, more) == ((2, 2), (2, 2), (3, 1))
+    assert none == []
+    assert await counts(engine) == (0, 1)
+
+
 async def test_zero_blocks_and_reset_opens_again(engine: Engine) -> None:
     worker = await engine.announce(declared("t", queue="q"))
     await engine.trigger("t")
