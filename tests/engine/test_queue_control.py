@@ -7,14 +7,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oncue.engine import attempts, environments, queue_reading, queues
+from oncue.engine import attempts, dispatch, environments, queue_reading, queues, waits
+from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.queue_reading import QueueRef
 from oncue.engine.rows import Environment
+from oncue.protocol import ids
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.queues import QueueNaming, QueuePage, QueueView
 from oncue.protocol.triggers import NestedQueue, QueueOption
-from oncue.protocol.work import Succeeded
+from oncue.protocol.work import Assignment, Succeeded
 from oncue.store.pool import in_transaction, transaction
 from tests.engine.conftest import NO_WAIT, Engine, declared, request, until_blocked
 
@@ -461,3 +463,28 @@ async def test_line_made_while_its_queue_is_paused_is_closed(engine: Engine) -> 
     assert await engine.claim(worker) == []
     await resume(engine)
     assert len(await engine.claim(worker)) == 2
+
+
+async def test_wait_that_ends_while_its_limit_is_lifted_is_not_forgotten(engine: Engine) -> None:
+    worker = await engine.announce(declared("parent", queue="q"), "child")
+    await override(engine, 1)
+    parent, child = await waiting_parent(engine, worker)
+
+    async with transaction(engine.pool) as ending:
+        # The wait is over while its lane has a limit; by the time the lane is looked at, it has none.
+        changes, effects = Changes(), Effects()
+        target = ids.parse(ids.RUN, child.run_id)
+        await waits.settle(ending, engine.environment, [target], changes=changes, effects=effects)
+        await reset(engine)
+        await dispatch.settle(ending, engine.environment, changes, effects=effects)
+
+    assert await engine.status(parent.run_id) == "EXECUTING"
+    assert [notice.run_id for notice in await engine.notices(worker)] == [parent.run_id]
+
+
+async def waiting_parent(engine: Engine, worker: Any) -> tuple[Assignment, Assignment]:
+    await engine.trigger("parent")
+    (parent,) = await engine.claim(worker)
+    await engine.wait_for(parent, worker, "child")
+    (child,) = await engine.claim(worker)
+    return parent, child

@@ -154,19 +154,22 @@ async def _settle_lanes(
     tx: Tx, environment: Environment, ids: Sequence[int], changes: Changes, effects: Effects
 ) -> None:
     lanes = await _lock_lanes(tx, lanes=ids)
-    if not lanes:
-        return
     running = {lane.id: lane.running - changes.freed[lane.id] for lane in lanes}
     resuming = {lane.id: lane.resuming + changes.resuming[lane.id] for lane in lanes}
     room = {lane.id: min(lane.slots - running[lane.id], resuming[lane.id]) for lane in lanes}
+    # A limit that was lifted since: there is room for all who want to go on, and nobody else will let them.
+    room |= {lane: changes.resuming[lane] for lane in ids if lane not in running}
     granting = {lane: count for lane, count in room.items() if count > 0}
     if granting:
         granted = await _grant_slots(tx, lanes=list(granting), counts=list(granting.values()))
         for run in granted:
-            running[run.lane_id] += 1
-            resuming[run.lane_id] -= 1
+            if run.lane_id in running:
+                running[run.lane_id] += 1
+                resuming[run.lane_id] -= 1
             effects.noticed.add(run.worker_id)
         await notices.tell_settled(tx, environment, [run.run_id for run in granted], resumes=True)
+    if not lanes:
+        return
     # Where room appeared without a run having ended: a limit was raised, or a run no longer wants to go on.
     effects.line_up(
         environment,
