@@ -22,6 +22,11 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 200_000
     backlog_keys: int = 0
     """Keys of a further backlog; 0 leaves it out."""
+    dequeue_runs: int = 100_000
+    """In line for each number of keys of the dequeue measurement."""
+    dequeue_keys: tuple[int, int] = (10_000, 100_000)
+    dequeue_rounds: int = 9
+    """The first warms up and is not counted."""
     starts: int = 15
     """Processes started to time an import."""
 
@@ -32,7 +37,8 @@ def chosen(*, quick: bool, large: bool, runs: int | None) -> Scale:
     if quick:
         scale = Scale(
             runs=5_000, rounds=1, limit_rows=5_000, lone=40, sequential=100, concurrent=800, parents=400,
-            parked=1_000, keyed=2_000, one_key=60, backlog=20_000, starts=5,
+            parked=1_000, keyed=2_000, one_key=60, backlog=20_000, dequeue_runs=10_000,
+            dequeue_keys=(1_000, 10_000), dequeue_rounds=4, starts=5,
         )  # fmt: skip
     if large:
         scale = msgspec.structs.replace(scale, backlog=1_000_000, backlog_keys=100_000)
