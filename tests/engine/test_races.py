@@ -9,7 +9,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -38,17 +38,17 @@ def started(engine: Engine) -> Engine:
 
 
 async def race(one: Awaitable[One], other: Awaitable[Other], chance: random.Random) -> tuple[One, Other]:
+    """Let both go, one of them a little earlier; which one and by how much is chance."""
     head_start = chance.uniform(-_LONGEST_HEAD_START_S, _LONGEST_HEAD_START_S)
 
-    async def after(seconds: float, contender: Awaitable[One]) -> One:
-        await asyncio.sleep(max(seconds, 0.0))
+    async def after(seconds: float, contender: Awaitable[Any]) -> Any:
+        its_turn = asyncio.Event()
+        asyncio.get_running_loop().call_later(max(seconds, 0.0), its_turn.set)
+        await its_turn.wait()
         return await contender
 
-    async def other_after(seconds: float, contender: Awaitable[Other]) -> Other:
-        await asyncio.sleep(max(seconds, 0.0))
-        return await contender
-
-    return await asyncio.gather(after(head_start, one), other_after(-head_start, other))
+    first, second = await asyncio.gather(after(head_start, one), after(-head_start, other))
+    return first, second
 
 
 def moments(engine: Engine) -> Iterator[tuple[datetime.datetime, datetime.datetime]]:
@@ -67,7 +67,7 @@ async def claimed(engine: Engine, worker: uuid.UUID, count: int) -> list[Assignm
     return found
 
 
-async def test_cancel_against_complete(engine: Engine) -> None:
+async def test_cancel_and_complete_have_one_winner(engine: Engine) -> None:
     chance = random.Random(1)
     worker = await engine.announce("t")
     for _ in range(ROUNDS // 100):
@@ -83,7 +83,7 @@ async def test_cancel_against_complete(engine: Engine) -> None:
     assert set(seen) == {"COMPLETED", "CANCELED"}
 
 
-async def test_expire_against_claim(started: Engine) -> None:
+async def test_expire_and_claim_have_one_winner(started: Engine) -> None:
     chance = random.Random(2)
     worker = await started.announce("t")
     seen: Counter[str] = Counter()
@@ -102,7 +102,7 @@ async def test_expire_against_claim(started: Engine) -> None:
     assert set(seen) == {"EXPIRED", "EXECUTING"}
 
 
-async def test_reschedule_against_release(started: Engine) -> None:
+async def test_reschedule_and_release_have_one_winner(started: Engine) -> None:
     chance = random.Random(3)
     await started.announce("t")
     later = datetime.timedelta(hours=1)
@@ -133,7 +133,7 @@ async def test_reschedule_against_release(started: Engine) -> None:
     assert set(seen) == {"DELAYED", "QUEUED"}
 
 
-async def test_debounce_against_release(started: Engine) -> None:
+async def test_debounce_and_release_have_one_winner(started: Engine) -> None:
     chance = random.Random(4)
     await started.announce("t")
     seen: Counter[str] = Counter()
@@ -156,7 +156,7 @@ async def test_debounce_against_release(started: Engine) -> None:
     assert await started.run(lambda tx: tx.fetchval("select count(*) from oncue.runs")) == ROUNDS + seen["QUEUED"]
 
 
-async def test_two_calls_with_one_idempotency_key(engine: Engine) -> None:
+async def test_two_calls_with_one_idempotency_key_make_one_run(engine: Engine) -> None:
     chance = random.Random(5)
     seen: Counter[bool] = Counter()
 
@@ -174,7 +174,7 @@ async def test_two_calls_with_one_idempotency_key(engine: Engine) -> None:
     assert await engine.run(lambda tx: tx.fetchval("select count(*) from oncue.runs")) == ROUNDS
 
 
-async def test_pause_against_claim(engine: Engine) -> None:
+async def test_pause_and_claim_have_one_winner(engine: Engine) -> None:
     chance = random.Random(6)
     worker = await engine.announce("t")
     seen: Counter[int] = Counter()

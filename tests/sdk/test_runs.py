@@ -118,6 +118,38 @@ async def test_cancel_takes_id_or_handle(api: FakeApi) -> None:
     assert api.paths[1:] == [f"POST /api/v2/runs/{handle.id}/cancel", "POST /api/v2/runs/run_1/cancel"]
 
 
+@pytest.mark.parametrize(
+    ("delay", "sent"),
+    [
+        ("2h30m", "2h30m"),
+        ("2031-01-01T10:00:00", "2031-01-01T10:00:00"),
+        ("2031-01-01T10:00:00+02:00", "2031-01-01T10:00:00+02:00"),
+        (datetime.timedelta(minutes=90), "1h30m"),
+        (datetime.datetime(2031, 1, 1, 10, tzinfo=datetime.UTC), "2031-01-01T10:00:00+00:00"),
+    ],
+)
+async def test_reschedule_takes_every_form_of_a_delay(api: FakeApi, delay: Any, sent: str) -> None:
+    api.prepare("POST /api/v1/runs/run_1/reschedule", *[view("DELAYED")] * 2)
+
+    run = await runs.reschedule("run_1", delay=delay)
+    blocking = runs.sync.reschedule("run_1", delay=delay)
+
+    assert run == blocking
+    assert run.status == "DELAYED"
+    assert [seen.json for seen in api.seen] == [{"delay": sent}] * 2
+
+
+@pytest.mark.parametrize(
+    "delay",
+    ["soon", None, 60, datetime.timedelta(seconds=-1), datetime.datetime(2031, 1, 1)],  # noqa: DTZ001
+)
+def test_reschedule_refuses_what_is_no_delay(api: FakeApi, delay: Any) -> None:
+    for reschedule in (runs.reschedule, runs.sync.reschedule):
+        with pytest.raises(ValueError, match=r"delay=.* is not accepted; expected"):
+            reschedule("run_1", delay=delay)
+    assert api.seen == []
+
+
 @pytest.mark.parametrize("run", [None, 3, ""])
 def test_what_is_no_run_is_refused(run: Any) -> None:
     with pytest.raises(TypeError, match="is not a run"):

@@ -91,6 +91,13 @@ class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_on
     """Seconds of head start."""
 
 
+class RescheduleRequest(msgspec.Struct, frozen=True):
+    """When a delayed run is to be due (wire contract §2.7)."""
+
+    delay: str
+    """A duration, or an ISO date."""
+
+
 class Pagination(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """Cursors of the pages beside this one."""
 

@@ -63,7 +63,8 @@ def _quoted(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - enough to recognise it by
 
 
-def _delay(value: object) -> str:
+def read_delay(value: object) -> str:
+    """Check a delay: a duration, or the moment until which a run is held."""
     match value:
         case datetime.datetime() if value.tzinfo is not None:
             return value.isoformat()
@@ -206,7 +207,7 @@ def _text(option: str, accepted: str) -> Callable[[object], str]:
 
 
 _READERS: Final[dict[str, Callable[[object], Any]]] = {
-    "delay": _delay,
+    "delay": read_delay,
     "ttl": _ttl,
     "idempotency_key": _idempotency_key,
     "idempotency_key_ttl": _idempotency_key_ttl,

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import metadata, triggers
+from oncue.protocol import metadata, runs, triggers
 from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
 from oncue.sdk import settings
 
@@ -153,6 +153,11 @@ def retrieve_batch(batch_id: str) -> Call[triggers.BatchView]:
 def cancel_run(run_id: str) -> Call[None]:
     """Cancel a run; one that has ended stays as it is (wire contract §2.7)."""
     return Call("POST", f"/api/v2/runs/{quote(run_id, safe='')}/cancel", lambda _: None)
+
+
+def reschedule_run(run_id: str, request: runs.RescheduleRequest, type_: type[T]) -> Call[T]:
+    """Hold a delayed run until another moment (wire contract §2.7)."""
+    return Call("POST", f"/api/v1/runs/{quote(run_id, safe='')}/reschedule", _reading(type_), _encode(request))
 
 
 def update_metadata(run_id: str, update: metadata.MetadataUpdate) -> Call[metadata.MetadataView]:

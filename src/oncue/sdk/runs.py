@@ -1,4 +1,4 @@
-"""Runs: ask about runs, list them, cancel them.
+"""Runs: ask about runs, list them, cancel and reschedule them.
 
 Each function takes a run's id or its handle. The shapes are in ``run.py``, the waiting in ``polling.py``.
 """
@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, get_arg
 from oncue.protocol import durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
+from oncue.protocol.runs import RescheduleRequest
 from oncue.protocol.status import ApiStatus
-from oncue.sdk import flows, polling, requests, transport
+from oncue.sdk import flows, option_values, polling, requests, transport
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.options import unknown
 from oncue.sdk.run import ListedRun, Run, RunPage
@@ -129,6 +130,25 @@ def cancel(run: RunRef) -> Coroutine[Any, Any, None]:
     return transport.start(flows.exchange(requests.cancel_run(_id(run))), "runs.cancel")
 
 
+def reschedule(run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Coroutine[Any, Any, Run]:
+    """Hold a delayed run until another moment, earlier or later, and return it as it stands then.
+
+    Args:
+        run: Its id or handle.
+        delay: ``"1h"``, ``"2h30m"``, a timedelta, an aware datetime or an ISO date, which is UTC without a zone.
+
+    Raises:
+        BadRequest: The run is not delayed (any more), or the moment has passed.
+        NotFound: There is no such run in this environment.
+        ValueError: ``delay`` makes no sense.
+
+    Example::
+
+        await runs.reschedule(handle, delay="1h")
+    """
+    return transport.start(flows.exchange(_reschedule(run, delay)), "runs.reschedule")
+
+
 class BlockingRuns:
     """``runs.sync``: the same functions, blocking the thread."""
 
@@ -159,12 +179,20 @@ class BlockingRuns:
         """Cancel a run: ``runs.sync.cancel(handle)``."""
         transport.run(flows.exchange(requests.cancel_run(_id(run))))
 
+    def reschedule(self, run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Run:
+        """Hold a delayed run until another moment: ``runs.sync.reschedule(handle, delay="1h")``."""
+        return transport.run(flows.exchange(_reschedule(run, delay)))
+
 
 def _id(run: object) -> str:
     run_id = getattr(run, "id", run)
     if not isinstance(run_id, str) or not run_id:
         raise TypeError(f"{run!r} is not a run; expected a run's id or its handle")
     return run_id
+
+
+def _reschedule(run: RunRef, delay: object) -> requests.Call[Run]:
+    return requests.reschedule_run(_id(run), RescheduleRequest(option_values.read_delay(delay)), Run)
 
 
 def _query(filters: RunFilters) -> _Query:

@@ -2,13 +2,14 @@
 
 from typing import Any, Final
 
-from oncue.api.routes import batches, health, openapi, queues, run_documents, runs, tasks, work
+from oncue.api.routes import batches, health, openapi, queues, run_changes, run_documents, runs, tasks, work
 from oncue.api.routing import Route
 
 _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *tasks.ROUTES,
     *batches.ROUTES,
     *runs.ROUTES,
+    *run_changes.ROUTES,
     *run_documents.ROUTES,
     *queues.ROUTES,
     *work.ROUTES,
