@@ -17,7 +17,7 @@ import msgspec
 
 from oncue.engine.results import child_result, raw, read_error
 from oncue.engine.rows import Environment
-from oncue.protocol import codec, ids, status
+from oncue.protocol import codec, durations, ids, status
 from oncue.protocol.errors import NotFound
 from oncue.protocol.failures import shown
 from oncue.protocol.runs import (
@@ -25,6 +25,7 @@ from oncue.protocol.runs import (
 )
 from oncue.protocol.runs import ListedRun, Pagination, RelatedRuns, RunPage, RunSummary, RunView, TriggerFunction
 from oncue.protocol.status import ApiStatus, StoredStatus
+from oncue.protocol.triggers import IdempotencyKeyOptions
 from oncue.protocol.work import ChildResult
 from oncue.store import queries
 from oncue.store.pool import Tx
@@ -53,6 +54,13 @@ class RunRow(msgspec.Struct, frozen=True):
     delay_until: datetime.datetime | None
     compute_ms: int
     attempt_count: int
+    version: str | None
+    machine: str | None
+    region: str | None
+    ttl: datetime.timedelta | None
+    idempotency_key: str | None
+    idempotency_options: str | None
+    concurrency_key: str | None
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -72,6 +80,11 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Sequence[str] | None = None
     tags: Sequence[str] | None = None
     queues: Sequence[str] | None = None
+    versions: Sequence[str] | None = None
+    machines: Sequence[str] | None = None
+    regions: Sequence[str] | None = None
+    is_made_in_bulk: bool = False
+    """Of a bulk action or a schedule, of which there are none: nothing is found."""
     batch: uuid.UUID | None = None
     is_test: bool | None = None
     created_from: datetime.datetime | None = None
@@ -142,6 +155,8 @@ async def read_result(tx: Tx, environment: Environment, run: uuid.UUID) -> Child
 
 async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPage:
     """Return a page of runs, newest first; cursors are run ids, so inserts do not move pages."""
+    if query.is_made_in_bulk:
+        return RunPage([], Pagination())
     stored = None
     if query.statuses is not None:
         stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
@@ -151,6 +166,9 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPag
         "tasks": query.tasks,
         "tags": query.tags,
         "queues": query.queues,
+        "versions": query.versions,
+        "machines": query.machines,
+        "regions": query.regions,
         "first_of_batch": None if query.batch is None else ids.item_run_id(query.batch, 0),
         "last_of_batch": None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
         "is_test": query.is_test,
@@ -223,10 +241,23 @@ def _common(row: RunRow) -> dict[str, Any]:  # the fields differ in type; RunSum
         "duration_ms": row.compute_ms,
         "metadata": raw(row.metadata),
         "queue": row.queue,
+        "concurrency_key": row.concurrency_key,
+        "version": row.version,
+        "machine": row.machine,
+        "region": row.region,
+        "ttl": None if row.ttl is None else durations.show(row.ttl),
+        "idempotency_key": _shown_key(row),
         "depth": row.depth,
         "trigger_function": _trigger_function(row),
         "batch_id": None if row.batch_id is None else ids.show(ids.BATCH, row.batch_id),
     }
+
+
+def _shown_key(row: RunRow) -> str | None:
+    """Return the key as a person wrote it, else as it was sent."""
+    if row.idempotency_key is None or row.idempotency_options is None:
+        return row.idempotency_key
+    return msgspec.json.decode(row.idempotency_options, type=IdempotencyKeyOptions).key
 
 
 def _trigger_function(row: RunRow) -> TriggerFunction:

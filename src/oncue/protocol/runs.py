@@ -50,8 +50,10 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     """Compute time of all attempts, waits left out."""
     metadata: msgspec.Raw = NOTHING
     region: str | None = None
+    machine: str | None = None
     queue: str
     """Name of the queue; a task's own is ``task/<id>``."""
+    concurrency_key: str | None = None
     depth: int
     """0 for a run that no run triggered."""
     trigger_function: TriggerFunction

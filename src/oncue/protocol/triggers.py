@@ -46,6 +46,12 @@ class IdempotencyKeyOptions(msgspec.Struct, frozen=True, omit_defaults=True, ren
     scope: str
 
 
+class ResetKeyRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Whose idempotency key is to be forgotten (wire contract §2.9)."""
+
+    task_identifier: str
+
+
 class TriggerOptions(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """Options of one run. Absent means the task's or the environment's own setting."""
 

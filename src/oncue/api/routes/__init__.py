@@ -2,7 +2,18 @@
 
 from typing import Any, Final
 
-from oncue.api.routes import batches, health, openapi, queues, run_changes, run_documents, runs, tasks, work
+from oncue.api.routes import (
+    batches,
+    health,
+    idempotency,
+    openapi,
+    queues,
+    run_changes,
+    run_documents,
+    runs,
+    tasks,
+    work,
+)
 from oncue.api.routing import Route
 
 _DESCRIBED: Final[tuple[Route[Any], ...]] = (
@@ -12,6 +23,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *run_changes.ROUTES,
     *run_documents.ROUTES,
     *queues.ROUTES,
+    *idempotency.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )

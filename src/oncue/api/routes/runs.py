@@ -24,6 +24,7 @@ T = TypeVar("T")
 _LARGEST_PAGE: Final = 100
 _FILTERS: Final = (
     "filter[status]", "filter[taskIdentifier]", "filter[tag]", "filter[queue]", "filter[batch]", "filter[isTest]",
+    "filter[version]", "filter[machine]", "filter[region]", "filter[bulkAction]", "filter[schedule]",
     "filter[createdAt][from]", "filter[createdAt][to]", "filter[createdAt][period]",
 )  # fmt: skip
 _PAGES: Final = ("page[size]", "page[after]", "page[before]")
@@ -98,6 +99,10 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         tasks=read("filter[taskIdentifier]", _several),
         tags=read("filter[tag]", _several),
         queues=read("filter[queue]", _several),
+        versions=read("filter[version]", _several),
+        machines=read("filter[machine]", _several),
+        regions=read("filter[region]", _several),
+        is_made_in_bulk=bool(query.get("filter[bulkAction]") or query.get("filter[schedule]")),
         batch=read("filter[batch]", lambda _, text: ids.parse(ids.BATCH, text)),
         is_test=read("filter[isTest]", _flag),
         created_from=read("filter[createdAt][from]", _moment),

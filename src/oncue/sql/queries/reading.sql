@@ -2,7 +2,8 @@
 -- One run as it stands.
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
-    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and run.id = :run_id::uuid;
@@ -18,7 +19,8 @@ where run.env_id = :env_id::int
 -- A run's root and parent, and its first hundred children, oldest first. A child has a later id than its parent's.
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
-    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and run.id in (
@@ -40,13 +42,17 @@ order by run.id;
 -- A page of runs, newest first, from below a cursor if there is one.
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
-    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and (:statuses::text[] is null or run.status = any(:statuses::text[]))
   and (:tasks::text[] is null or run.task = any(:tasks::text[]))
   and (:tags::text[] is null or run.tags && :tags::text[])
   and (:queues::text[] is null or run.queue = any(:queues::text[]))
+  and (:versions::text[] is null or run.version = any(:versions::text[]))
+  and (:machines::text[] is null or run.machine = any(:machines::text[]))
+  and (:regions::text[] is null or run.region = any(:regions::text[]))
   and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
   and (:is_test::boolean is null or run.is_test = :is_test::boolean)
   and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
@@ -60,13 +66,17 @@ limit :size::int;
 -- The page of runs above a cursor, oldest first.
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
-    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count
+    run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and (:statuses::text[] is null or run.status = any(:statuses::text[]))
   and (:tasks::text[] is null or run.task = any(:tasks::text[]))
   and (:tags::text[] is null or run.tags && :tags::text[])
   and (:queues::text[] is null or run.queue = any(:queues::text[]))
+  and (:versions::text[] is null or run.version = any(:versions::text[]))
+  and (:machines::text[] is null or run.machine = any(:machines::text[]))
+  and (:regions::text[] is null or run.region = any(:regions::text[]))
   and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
   and (:is_test::boolean is null or run.is_test = :is_test::boolean)
   and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)

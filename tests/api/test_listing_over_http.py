@@ -1,0 +1,90 @@
+import pytest
+
+from oncue.protocol import ids
+from tests.api.client import Client
+
+SHOWN = {
+    "version": "20300131.1", "machine": "micro", "region": "eu-1", "ttl": "1h30m", "concurrencyKey": "tenant",
+    "idempotencyKey": "order-7",
+}  # fmt: skip
+
+
+async def test_options_of_a_run_are_shown(client: Client) -> None:
+    run = await client.trigger(
+        "add", lockToVersion="20300131.1", machine="micro", region="eu-1", ttl=5_400, concurrencyKey="tenant",
+        idempotencyKey="f" * 64, idempotencyKeyOptions={"key": "order-7", "scope": "run"},
+    )  # fmt: skip
+    plain = await client.trigger("add", idempotencyKey="as-sent")
+
+    shown = (await client.get(f"/api/v3/runs/{run}")).body
+    listed = (await client.get("/api/v1/runs")).body["data"]
+
+    assert {name: shown.get(name) for name in SHOWN} == SHOWN
+    assert {name: listed[1].get(name) for name in SHOWN} == SHOWN
+    assert (listed[0]["id"], listed[0]["idempotencyKey"], listed[0]["machine"]) == (plain, "as-sent", "small-1x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "option"),
+    [
+        ("version", "20300131.1,20300131.2", {"lockToVersion": "20300131.2"}),
+        ("machine", "large-2x", {"machine": "large-2x"}),
+        ("region", "eu-1", {"region": "eu-1"}),
+        ("tag", "a,b", {"tags": ["b", "c"]}),
+        ("queue", "mail", {"queue": "mail"}),
+        ("isTest", "true", {"test": True}),
+        ("status", "DELAYED", {"delay": "1h"}),
+    ],
+)
+async def test_each_filter_finds_its_runs_alone(
+    client: Client, name: str, value: str, option: dict[str, object]
+) -> None:
+    await client.trigger("add")
+    wanted = await client.trigger("add", **option)
+
+    found = await client.get(f"/api/v1/runs?filter[{name}]={value}")
+
+    assert [run["id"] for run in found.body["data"]] == [wanted]
+
+
+@pytest.mark.parametrize("name", ["bulkAction", "schedule"])
+async def test_no_run_belongs_to_a_bulk_action_or_schedule(client: Client, name: str) -> None:
+    await client.trigger("add")
+
+    found = await client.get(f"/api/v1/runs?filter[{name}]=some_1")
+
+    assert found.body == {"data": [], "pagination": {}}
+
+
+async def test_pages_stay_where_they_are_while_runs_are_added(client: Client) -> None:
+    runs = [await client.trigger("add", tags="x") for _ in range(6)]
+    seen: list[str] = []
+    after = ""
+
+    while True:
+        page = (await client.get(f"/api/v1/runs?page[size]=2&filter[tag]=x{after}")).body
+        seen += [run["id"] for run in page["data"]]
+        await client.trigger("add", tags="x")
+        await client.trigger("add")
+        if "next" not in page["pagination"]:
+            break
+        after = f"&page[after]={page['pagination']['next']}"
+    back = (await client.get(f"/api/v1/runs?page[size]=2&filter[tag]=x&page[before]={runs[1]}")).body
+
+    assert seen == runs[::-1]
+    assert [run["id"] for run in back["data"]] == [runs[3], runs[2]]
+
+
+async def test_a_key_is_forgotten_for_its_task(client: Client) -> None:
+    first = await client.trigger("add", idempotencyKey="a b/c")
+    path = "/api/v1/idempotencyKeys/a%20b%2Fc/reset"
+
+    other = await client.post(path, {"taskIdentifier": "other"})
+    reset = await client.post(path, {"taskIdentifier": "add"})
+    again = await client.post(path, {"taskIdentifier": "add"})
+    second = await client.trigger("add", idempotencyKey="a b/c")
+
+    assert (other.status, reset.status, again.status) == (404, 200, 404)
+    assert "No runs found with idempotency key 'a b/c'" in again.body["error"]
+    assert reset.body == {"id": "a b/c"}
+    assert ids.parse(ids.RUN, second) != ids.parse(ids.RUN, first)
