@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from oncue.protocol.queues import QueueView as QueueView
     from oncue.protocol.retry import Retry as Retry
     from oncue.sdk import batch as batch
+    from oncue.sdk import idempotency_keys as idempotency_keys
     from oncue.sdk import metadata as metadata
     from oncue.sdk import queues as queues
     from oncue.sdk import runs as runs
@@ -106,6 +107,7 @@ _HOMES: Final = {
     "batch": "oncue.sdk.batch",
     "configure": "oncue.sdk.settings",
     "current": "oncue.sdk.inside",
+    "idempotency_keys": "oncue.sdk.idempotency_keys",
     "item": "oncue.sdk.items",
     "metadata": "oncue.sdk.metadata",
     "queue": "oncue.sdk.queue",
@@ -117,7 +119,7 @@ _HOMES: Final = {
 }
 """Where each name is."""
 
-_MODULES: Final = frozenset({"batch", "metadata", "queues", "runs", "tags", "tasks"})
+_MODULES: Final = frozenset({"batch", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks"})
 """Names that stand for a module with its functions."""
 
 __all__ = [
@@ -165,6 +167,7 @@ __all__ = [
     "batch",
     "configure",
     "current",
+    "idempotency_keys",
     "item",
     "metadata",
     "queue",

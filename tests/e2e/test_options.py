@@ -96,12 +96,15 @@ async def test_queue_limit_given_by_the_call_holds(run: Run, tmp_path: Path) -> 
 
 async def test_higher_priority_starts_first(run: Run, tmp_path: Path) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "gate"
-    handles = [
+    first = await tasks.trigger("in-turn", [str(ledger), str(gate), "first"])
+    while (await first.retrieve()).status != "EXECUTING":
+        await asyncio.sleep(0.02)
+    others = [
         await tasks.trigger("in-turn", [str(ledger), str(gate), name], priority=priority)
-        for name, priority in (("first", 0), ("low", 0), ("high", 60), ("middle", 30))
+        for name, priority in (("low", 0), ("high", 60), ("middle", 30))
     ]
     gate.touch()
-    await asyncio.gather(*(handle.result(20) for handle in handles))
+    await asyncio.gather(*(handle.result(20) for handle in (first, *others)))
 
     assert lines(ledger) == ["first", "high", "middle", "low"]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -49,10 +50,10 @@ async def test_batch_options_are_defaults_of_items(api: FakeApi) -> None:
     await tasks.batch_trigger("child", [item(1), item(2, delay="2h")], delay="1h", tags="x", idempotency_key="k")
 
     create, fill = api.seen
-    assert create.json["idempotencyKey"] == "k"
+    assert create.json["idempotencyKey"] == sha256(b"k").hexdigest()
     assert [line["options"] for line in fill.lines] == [
-        {"delay": "1h", "tags": ["x"]},
-        {"delay": "2h", "tags": ["x"]},
+        {"delay": "1h", "tags": ["x"], "idempotencyKey": sha256(b"k-0").hexdigest()},
+        {"delay": "2h", "tags": ["x"], "idempotencyKey": sha256(b"k-1").hexdigest()},
     ]
 
 

@@ -21,7 +21,7 @@ from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, TriggerOptions
 from oncue.protocol.work import ChildResult
-from oncue.sdk import flows, items, option_values, requests, transport, triggering
+from oncue.sdk import flows, idempotency, items, option_values, requests, transport, triggering
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park, Sleep
 from oncue.sdk.handles import BatchHandle, RunHandle
@@ -162,6 +162,7 @@ def _prepared(given: Sequence[object], of: Target | None, options: Mapping[str, 
     """Check every item and write its line."""
     shared = {name: value for name, value in options.items() if name != "idempotency_key"}
     key = option_values.read({"idempotency_key": options.get("idempotency_key")}).get("idempotency_key")
+    own_key = None if key is None else idempotency.parts(options["idempotency_key"])
     defaults: dict[str, TriggerOptions] = {}
     targets, lines = [], []
     for index, each in enumerate(given):
@@ -174,6 +175,9 @@ def _prepared(given: Sequence[object], of: Target | None, options: Mapping[str, 
                 wire = known
             else:
                 wire = defaults[target.id] = triggering.wire_options(target, shared)
+            if own_key is not None and wire.idempotency_key is None:
+                derived = idempotency.create([*own_key, str(index)])
+                wire = msgspec.structs.replace(wire, idempotency_key=str(derived))
             payload = triggering.document(target, item.payload)
         except PayloadValidationError as error:
             raise PayloadValidationError(f"items[{index}]: {error}") from error

@@ -16,14 +16,13 @@ import msgspec
 
 from oncue.protocol import codec, durations, limits
 from oncue.protocol.machines import MACHINES
-from oncue.protocol.triggers import DebounceOption, QueueOption
-from oncue.sdk import queue
+from oncue.protocol.triggers import DebounceOption, IdempotencyKeyOptions, QueueOption
+from oncue.sdk import idempotency, queue
+from oncue.sdk.idempotency import IdempotencyKey
 from oncue.sdk.options import OPTIONS, Debounce, unknown
 
 T = TypeVar("T")
 
-_LONGEST_KEY: Final = 2_048
-"""Characters of an idempotency key. Source: wire contract §2.1."""
 _LONGEST_DEBOUNCE_KEY: Final = 512
 
 
@@ -44,6 +43,10 @@ def read(options: Mapping[str, object]) -> dict[str, Any]:
             raise unknown(name, OPTIONS)
         if value is not None:
             fields["lock_to_version" if name == "version" else name] = reader(value)
+    key = fields.get("idempotency_key")
+    if isinstance(key, IdempotencyKey):
+        fields["idempotency_key_options"] = IdempotencyKeyOptions(key.key, key.scope)
+        fields["idempotency_key"] = str(key)
     return fields
 
 
@@ -100,14 +103,6 @@ def _seconds(value: object) -> float:
     if seconds == 0:
         raise _refused("max_duration", value, f"more than nothing: {durations.ACCEPTED}")
     return seconds
-
-
-def _idempotency_key(value: object) -> str:
-    parts = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
-    key = "-".join(part for part in parts if isinstance(part, str))
-    if not parts or not all(isinstance(part, str) for part in parts) or not 0 < len(key) <= _LONGEST_KEY:
-        raise _refused("idempotency_key", value, f"a string or a sequence of strings, 1 to {_LONGEST_KEY:,} characters")
-    return key
 
 
 def _idempotency_key_ttl(value: object) -> str:
@@ -209,7 +204,7 @@ def _text(option: str, accepted: str) -> Callable[[object], str]:
 _READERS: Final[dict[str, Callable[[object], Any]]] = {
     "delay": read_delay,
     "ttl": _ttl,
-    "idempotency_key": _idempotency_key,
+    "idempotency_key": idempotency.sent,
     "idempotency_key_ttl": _idempotency_key_ttl,
     "debounce": _debounce,
     "queue": _queue,

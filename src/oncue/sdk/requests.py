@@ -172,6 +172,12 @@ def add_tags(run_id: str, tags: list[str]) -> Call[None]:
     return Call("POST", path, lambda _: None, _encode(metadata.AddTagsRequest(tags)))
 
 
+def reset_key(task_id: str, key: str) -> Call[str]:
+    """Forget an idempotency key (wire contract §2.9)."""
+    path = f"/api/v1/idempotencyKeys/{quote(key, safe='')}/reset"
+    return Call("POST", path, lambda _: key, _encode(triggers.ResetKeyRequest(task_id)))
+
+
 def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:
     """Write a call as an HTTP request, with a key of its own that its repetitions share."""
     headers = {
