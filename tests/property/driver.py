@@ -1,0 +1,184 @@
+"""The engine as the machine drives it: one environment, three workers, and each call carried out before it returns."""
+
+import datetime
+import uuid
+from typing import Any, Final
+
+from oncue.engine import queues, rescheduling, sweeping, workers
+from oncue.engine.events import Effects
+from oncue.engine.queue_reading import QueueRef
+from oncue.engine.triggering import Triggered
+from oncue.protocol import ids
+from oncue.protocol.errors import ApiError, BadRequest
+from oncue.protocol.retry import RetryPolicy
+from oncue.protocol.triggers import DebounceOption
+from oncue.protocol.work import Announcement, Assignment, TaskDeclaration
+from oncue.store.pool import Tx
+from tests.engine.conftest import request
+from tests.property import rows
+from tests.property.conftest import World
+from tests.property.model import Call, Run, Task
+
+SECOND: Final = datetime.timedelta(seconds=1)
+LIMITS: Final = {"shared": 1, "pair": 2, "open": None}
+TASKS: Final = {
+    "parent": Task("shared", 2, None),
+    "child": Task("shared", 1, None),
+    "pair": Task("pair", 3, 120 * SECOND),
+    "open": Task("open", 1, None),
+}
+WORKERS: Final[dict[str, tuple[list[str], list[str] | None]]] = {
+    "all": (list(TASKS), None),
+    "children": (["child", "open"], None),
+    "shared": (list(TASKS), ["shared"]),
+}
+"""What each can run, and the queues it serves."""
+
+_LEASE: Final = datetime.timedelta(days=3650)
+_MS: Final = datetime.timedelta(milliseconds=1)
+
+
+class Driver:
+    """Attributes:
+    workers: Id of each worker, by name.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._do = world.do
+        self._engine = world.engine()
+        self._environment = self._engine.environment
+        self.workers = {name: self._announce(*reach) for name, reach in WORKERS.items()}
+
+    def set_time(self, now: datetime.datetime) -> None:
+        self._engine.moment = now
+
+    def trigger(self, call: Call, parent: Run | None) -> Triggered | ApiError:
+        wanted = request(call.payload, **_options(call, parent))
+        (made,) = self._do(self._engine.trigger_many((call.task, wanted)))
+        return made
+
+    def claim(self, worker: str, places: int) -> list[tuple[uuid.UUID, int, int]]:
+        """Return (run, epoch, attempt) of each assignment."""
+        found = self._do(self._engine.claim(self.workers[worker], places))
+        return [(ids.parse(ids.RUN, one.run_id), one.epoch, one.attempt) for one in found]
+
+    def report(self, how: str, run: Run, **said: Any) -> bool:
+        """Report as the worker that has a run, or as one that had it; returns whether that still counted."""
+        assignment = Assignment(
+            run_id=ids.show(ids.RUN, run.id),
+            epoch=run.epoch,
+            attempt=run.attempt,
+            task=run.task,
+            queue=run.lane[0],
+            created_at=run.created,
+        )
+        lost = self._do(getattr(self._engine, how)(run.worker or self.workers["all"], assignment, **said))
+        assert lost in ([], [assignment.run_id])
+        return not lost
+
+    def hear(self, worker: str) -> int:
+        """Take a worker's notices and acknowledge them; returns how many there were."""
+        mine = self.workers[worker]
+        heard = self._do(self._engine.notices(mine))
+        assert self._do(self._engine.notices(mine, [notice.notice_id for notice in heard])) == []
+        return len(heard)
+
+    def cancel(self, run: Run) -> None:
+        self._do(self._engine.cancel(ids.show(ids.RUN, run.id)))
+
+    def reschedule(self, run: Run, delay: datetime.timedelta) -> bool:
+        """Return whether the run could be moved."""
+        environment, when = self._environment, rescheduling.NewTime(delay, None)
+        try:
+            self._do(
+                self._engine.run(lambda tx: rescheduling.reschedule(tx, environment, run.id, when, effects=Effects()))
+            )
+        except BadRequest:
+            return False
+        return True
+
+    def pause(self, queue: str, *, paused: bool) -> None:
+        self._control(queue, queues.pause if paused else queues.resume)
+
+    def limit(self, queue: str, limit: int | None) -> None:
+        if limit is None:
+            self._control(queue, queues.reset_limit)
+        else:
+            self._control(queue, queues.override_limit, limit=limit)
+
+    def release_due(self) -> None:
+        self._do(self._engine.release_due())
+
+    def expire_due(self) -> int:
+        return self._do(self._engine.expire_due())
+
+    def look(self) -> tuple[rows.Rows, int]:
+        """Return all rows, and how many counters a sweep had to correct."""
+        self._engine.effects = Effects()
+
+        async def look(tx: Tx) -> tuple[rows.Rows, int]:
+            violations = await sweeping.sweep(tx, self._environment, effects=Effects())
+            return await rows.read(tx, self._environment), violations
+
+        return self._do(self._engine.run(look))
+
+    def _control(self, queue: str, act: Any, **said: Any) -> None:
+        environment, ref = self._environment, QueueRef("custom", queue)
+        self._do(self._engine.run(lambda tx: act(tx, environment, ref, effects=Effects(), **said)))
+
+    def _announce(self, reach: list[str], served: list[str] | None) -> uuid.UUID:
+        name = ids.new_worker_id()
+        told = Announcement(
+            worker_id=name,
+            tasks=[_declaration(task) for task in reach],
+            places=100,
+            hostname="test",
+            pid=1,
+            sdk_version="0",
+            queues=served,
+        )
+        environment = self._environment
+        self._do(self._engine.run(lambda tx: workers.announce(tx, environment, told, lease=_LEASE, effects=Effects())))
+        return ids.parse(ids.WORKER, name)
+
+
+def _declaration(name: str) -> TaskDeclaration:
+    task = TASKS[name]
+    return TaskDeclaration(
+        id=name,
+        queue=task.queue,
+        retry=RetryPolicy(max_attempts=task.attempts, randomize=False),
+        ttl_ms=None if task.ttl is None else task.ttl // _MS,
+        concurrency_limit=LIMITS[task.queue],
+    )
+
+
+def _options(call: Call, parent: Run | None) -> dict[str, Any]:
+    debounce, worker = call.debounce, None if parent is None else parent.worker
+    return {
+        "run_id": ids.show(ids.RUN, call.run_id),
+        "queue": call.queue,
+        "concurrency_key": call.concurrency_key,
+        "delay": _duration(call.delay),
+        "ttl": None if call.ttl is None else call.ttl // SECOND,
+        "priority": call.priority,
+        "max_attempts": call.max_attempts,
+        "idempotency_key": call.idempotency_key,
+        "idempotency_key_ttl": _duration(call.lifetime),
+        "debounce": debounce
+        and DebounceOption(
+            debounce.key,
+            f"{debounce.delay // SECOND}s",
+            "trailing" if debounce.is_trailing else "leading",
+            _duration(debounce.max_delay),
+        ),
+        "parent_run_id": parent and ids.show(ids.RUN, parent.id),
+        "parent_epoch": parent and parent.epoch,
+        "parent_worker_id": worker and ids.show(ids.WORKER, worker),
+        "resume_parent_on_completion": call.waits,
+        "call_key": f"call#{call.payload}",
+    }
+
+
+def _duration(span: datetime.timedelta | None) -> str | None:
+    return None if span is None else f"{span // SECOND}s"
