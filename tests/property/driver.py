@@ -13,7 +13,6 @@ from oncue.protocol.errors import ApiError, BadRequest
 from oncue.protocol.retry import RetryPolicy
 from oncue.protocol.triggers import DebounceOption
 from oncue.protocol.work import Announcement, Assignment, TaskDeclaration
-from oncue.store.pool import Tx
 from tests.engine.conftest import request
 from tests.property import rows
 from tests.property.conftest import World
@@ -62,18 +61,11 @@ class Driver:
         found = self._do(self._engine.claim(self.workers[worker], places))
         return [(ids.parse(ids.RUN, one.run_id), one.epoch, one.attempt) for one in found]
 
-    def report(self, how: str, run: Run, **said: Any) -> bool:
-        """Report as the worker that has a run, or as one that had it; returns whether that still counted."""
-        assignment = Assignment(
-            run_id=ids.show(ids.RUN, run.id),
-            epoch=run.epoch,
-            attempt=run.attempt,
-            task=run.task,
-            queue=run.lane[0],
-            created_at=run.created,
-        )
-        lost = self._do(getattr(self._engine, how)(run.worker or self.workers["all"], assignment, **said))
-        assert lost in ([], [assignment.run_id])
+    def report(self, how: str, *runs: Run, **said: Any) -> bool:
+        """Report as the worker that has the runs, or as one that had them; returns whether that still counted."""
+        worker = runs[0].worker or self.workers["all"]
+        lost = self._do(getattr(self._engine, how)(worker, *(_assignment(run) for run in runs), **said))
+        assert set(lost) in (set(), {ids.show(ids.RUN, run.id) for run in runs})
         return not lost
 
     def hear(self, worker: str) -> int:
@@ -115,12 +107,13 @@ class Driver:
     def look(self) -> tuple[rows.Rows, int]:
         """Return all rows, and how many counters a sweep had to correct."""
         self._engine.effects = Effects()
+        return self._do(self._look())
 
-        async def look(tx: Tx) -> tuple[rows.Rows, int]:
-            violations = await sweeping.sweep(tx, self._environment, effects=Effects())
-            return await rows.read(tx, self._environment), violations
-
-        return self._do(self._engine.run(look))
+    async def _look(self) -> tuple[rows.Rows, int]:
+        # No transaction: nobody else is here, a sweep that finds nothing writes nothing, and this follows each step.
+        async with self._engine.pool.acquire() as connection:
+            corrections = await sweeping.sweep(connection, self._environment, effects=Effects())
+            return await rows.read(connection, self._environment), corrections
 
     def _control(self, queue: str, act: Any, **said: Any) -> None:
         environment, ref = self._environment, QueueRef("custom", queue)
@@ -150,6 +143,17 @@ def _declaration(name: str) -> TaskDeclaration:
         retry=RetryPolicy(max_attempts=task.attempts, randomize=False),
         ttl_ms=None if task.ttl is None else task.ttl // _MS,
         concurrency_limit=LIMITS[task.queue],
+    )
+
+
+def _assignment(run: Run) -> Assignment:
+    return Assignment(
+        run_id=ids.show(ids.RUN, run.id),
+        epoch=run.epoch,
+        attempt=run.attempt,
+        task=run.task,
+        queue=run.lane[0],
+        created_at=run.created,
     )
 
 

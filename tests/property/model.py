@@ -206,8 +206,8 @@ class Model:
             run.epoch += 1
             run.started = run.started or self.now
 
-    def complete(self, run: Run) -> None:
-        self._end([run], "COMPLETED_SUCCESSFULLY")
+    def complete(self, runs: Iterable[Run]) -> None:
+        self._end(runs, "COMPLETED_SUCCESSFULLY")
 
     def fail(self, run: Run, *, retryable: bool, after: datetime.timedelta | None) -> None:
         if not retryable or run.attempt >= (run.max_attempts or self.tasks[run.task].attempts):

@@ -5,6 +5,7 @@ over PostgreSQL, and by a small model; then all rows must be as the model says, 
 leave nothing to the sweep. At the end of each life queues are resumed and everything runs to its end: no run is lost.
 """
 
+import dataclasses
 import datetime
 import uuid
 from typing import Any, ClassVar
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from oncue.engine.option_rules import Debounce
+from oncue.engine.states import MOVES
 from oncue.engine.triggering import Triggered
 from oncue.protocol import ids
 from oncue.protocol.errors import UnprocessableRequest
 from tests.property import rows
 from tests.property.conftest import START, World
 from tests.property.driver import LIMITS, SECOND, TASKS, WORKERS, Driver
-from tests.property.model import Call, Model, Queue, Run
+from tests.property.model import FINAL, Call, Model, Queue, Run
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -34,19 +36,21 @@ workers = st.sampled_from(list(WORKERS))
 mostly = st.sampled_from([True, True, True, False])
 options = st.fixed_dictionaries(
     {
-        "queue": st.sampled_from([None, None, *LIMITS]),
-        "concurrency_key": st.sampled_from([None, None, None, "x", "y"]),
-        "delay": st.sampled_from([None, None, None, None, 2 * SECOND, 10 * SECOND]),
+        # Mostly the lanes that everybody wants: where there is room for all, nothing happens.
+        "queue": st.sampled_from([None, None, None, None, None, *LIMITS]),
+        "concurrency_key": st.sampled_from([None, None, None, None, None, None, None, "x"]),
+        "delay": st.sampled_from([None, None, None, None, None, 2 * SECOND, 10 * SECOND]),
         "ttl": st.sampled_from([None, None, 0 * SECOND, 5 * SECOND, 60 * SECOND]),
         "priority": st.sampled_from([0, 0, 5, 20]),
         "max_attempts": st.sampled_from([None, None, 1, 2]),
-        "idempotency_key": st.sampled_from([None, None, None, "i", "j"]),
+        "idempotency_key": st.sampled_from([None, None, "i"]),
         "lifetime": st.sampled_from([30 * SECOND, 3600 * SECOND]),
     }
 )
+calls = st.tuples(tasks, options)
 debounces = st.builds(
     Debounce,
-    key=st.sampled_from(["k", "l"]),
+    key=st.just("k"),
     delay=st.sampled_from([2 * SECOND, 10 * SECOND]),
     is_trailing=st.booleans(),
     max_delay=st.sampled_from([None, 12 * SECOND, 60 * SECOND]),
@@ -68,10 +72,18 @@ class LifeOfRuns(RuleBasedStateMachine):
         """No step is under way, and none went wrong."""
         self.is_over = False
 
-    @initialize(calls=st.lists(st.tuples(tasks, options), min_size=2, max_size=6))
-    def some_runs_are_there(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
-        for task, said in calls:
+    @initialize(first=st.lists(calls, min_size=2, max_size=6), inside=st.lists(calls, max_size=3), overtaken=mostly)
+    def runs_are_there_and_some_wait(
+        self, first: list[tuple[str, dict[str, Any]]], inside: list[tuple[str, dict[str, Any]]], overtaken: bool
+    ) -> None:
+        for task, said in first:
             self._trigger(task, said)
+        for task, said in inside:
+            self.claim("all", 100)
+            self.trigger_and_wait(1, task, said)
+        if overtaken:
+            self.claim("all", 100)
+            self.another_takes_the_slot_of_a_waiting_parent(1, {})
 
     # Triggers.
 
@@ -98,6 +110,17 @@ class LifeOfRuns(RuleBasedStateMachine):
         if (parent := self._held(pick)) is not None:
             self._trigger(task, said | {"parent": parent.id})
 
+    @rule(pick=picks, said=options)
+    def another_takes_the_slot_of_a_waiting_parent(self, pick: int, said: dict[str, Any]) -> None:
+        """Bring a run back in line after its wait, which chance alone seldom does."""
+        if (parent := self._held(pick)) is not None:
+            child = self._trigger("open", {"parent": parent.id, "waits": True})
+            queue, key = parent.lane
+            self._trigger(parent.task, said | {"queue": queue, "concurrency_key": key})
+            self.claim("all", 100)
+            if child is not None and child.status == "EXECUTING":
+                self._complete([child])
+
     # Workers.
 
     @rule(worker=workers, places=st.sampled_from([1, 2, 100]))
@@ -111,12 +134,10 @@ class LifeOfRuns(RuleBasedStateMachine):
         for run, epoch, attempt in found:
             assert (epoch, attempt) == (self.model.runs[run].epoch, self.model.runs[run].attempt)
 
-    @rule(pick=picks)
-    def complete(self, pick: int) -> None:
-        if (run := self._held(pick)) is not None:
-            self._begin("complete")
-            assert self.engine.report("succeed", run)
-            self.model.complete(run)
+    @rule(several=st.lists(picks, min_size=1, max_size=3))
+    def complete(self, several: list[int]) -> None:
+        found = [run for pick in several if (run := self._held(pick)) is not None]
+        self._complete(found)
 
     @rule(pick=picks, retryable=mostly, after=st.sampled_from([None, 0, 45]))
     def fail(self, pick: int, retryable: bool, after: int | None) -> None:
@@ -135,12 +156,14 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     @rule(pick=picks, how=st.sampled_from(["succeed", "fail", "hand_back"]))
     def report_what_no_longer_counts(self, pick: int, how: str) -> None:
-        over = [run for run in self.model.runs.values() if run.epoch and not run.is_held]
+        started = [run for run in self.model.runs.values() if run.epoch]
+        over = [run for run in started if not run.is_held]
+        over += [dataclasses.replace(run, epoch=run.epoch - 1) for run in started if run.epoch > 1]
         if (run := self._picked(over, pick)) is not None:
             self._begin("report too late")
-            # That an answer was lost, and what ended a run is sent again, is no surprise.
+            # What ended a run may be sent again, where an answer was lost: that is no surprise.
             is_known = how != "hand_back" and run.status in {"COMPLETED_SUCCESSFULLY", "COMPLETED_WITH_ERRORS"}
-            assert self.engine.report(how, run) == is_known
+            assert self.engine.report(how, run) == (is_known and run is self.model.runs[run.id])
 
     @rule(worker=workers)
     def hear_notices(self, worker: str) -> None:
@@ -204,7 +227,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         assert found.runs.keys() == self.model.runs.keys()
         for run in self.model.runs.values():
             row = found.runs[run.id]
-            self._see(run.status)
+            self._see("in line again" if run.is_resuming else run.status)
             assert found.status(run.id) == run.status
             asked = (row["payload"], row["max_attempts"], row["parent_id"])
             assert asked == (str(run.payload), run.max_attempts, run.parent)
@@ -231,7 +254,8 @@ class LifeOfRuns(RuleBasedStateMachine):
     def _see(self, what: str, count: int = 1) -> None:
         self.world.seen[what] += count
 
-    def _trigger(self, task: str, said: dict[str, Any]) -> None:
+    def _trigger(self, task: str, said: dict[str, Any]) -> Run | None:
+        """Trigger a run and return what the call stands for; None where it is refused."""
         self.calls += 1
         call = Call(run_id=uuid.UUID(int=self.first_id + self.calls), task=task, payload=self.calls, **said)
         target, _ = self.model.match(call)
@@ -243,12 +267,24 @@ class LifeOfRuns(RuleBasedStateMachine):
         expected = self.model.trigger(call)
         if expected is None:
             assert isinstance(made, UnprocessableRequest)
-        else:
-            assert made == Triggered(*expected)
-            self._see("found", expected[0] != call.run_id)
+            return None
+        assert made == Triggered(*expected)
+        self._see("found", expected[0] != call.run_id)
+        return self.model.runs[expected[0]]
+
+    def _complete(self, runs: list[Run]) -> None:
+        """Report runs, each worker its own in one transaction."""
+        for worker in dict.fromkeys(run.worker for run in runs):
+            mine = list({run.id: run for run in runs if run.worker == worker}.values())
+            self._begin("complete")
+            assert self.engine.report("succeed", *mine)
+            self.model.complete(mine)
 
     def _held(self, pick: int) -> Run | None:
-        return self._picked([run for run in self.model.live() if run.is_held], pick)
+        """Pick a run that a worker holds; seldom one that waits, as its life is richer when it is left to wait."""
+        held = [run for run in self.model.live() if run.is_held]
+        executing = [run for run in held if run.status == "EXECUTING"]
+        return self._picked(executing if executing and pick % 3 else held, pick)
 
     def _picked(self, among: list[Run], pick: int) -> Run | None:
         """Pick a run; where there is none, do what brings some."""
@@ -268,10 +304,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         for _ in range(4 * len(self.model.runs)):
             self.time_passes(3600 * SECOND, released=True, expired=False)
             self.claim("all", 100)
-            for run in self.model.live():
-                if run.status == "EXECUTING":
-                    assert self.engine.report("succeed", run)
-                    self.model.complete(run)
+            self._complete([run for run in self.model.live() if run.status == "EXECUTING"])
             self.rows_are_as_the_model_says()
             if not self.model.live():
                 return
@@ -289,13 +322,15 @@ USUAL = settings(deadline=None, print_blob=True, suppress_health_check=list(Heal
 
 def test_a_few_lives_keep_every_promise(world: World) -> None:
     # The same ones each time: when this fails, what was changed is to blame, and no dice.
-    lead(world, settings(USUAL, max_examples=15, stateful_step_count=40, derandomize=True, database=None))
+    lead(world, settings(USUAL, max_examples=18, stateful_step_count=32, derandomize=True, database=None))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ten_thousand_steps_keep_every_promise(world: World) -> None:
     # Others each time, so that what one night does not find the next may.
-    lead(world, settings(USUAL, max_examples=250, stateful_step_count=50, derandomize=False))
+    lead(world, settings(USUAL, max_examples=270, stateful_step_count=50, derandomize=False))
 
     assert world.seen["steps"] >= 10_000
+    unseen = {what for what in (*MOVES, *FINAL, "in line again", "notice", "found") if not world.seen[what]}
+    assert unseen == {"PENDING_VERSION"}, "lives have become poorer"
