@@ -25,11 +25,14 @@ TASKS: Final = {
     "child": Task("shared", 1, None),
     "pair": Task("pair", 3, 120 * SECOND),
     "open": Task("open", 1, None),
+    "late": Task("task/late", 2, 60 * SECOND),
 }
+LATE: Final = "late"
+"""A task that no worker has announced at first."""
 WORKERS: Final[dict[str, tuple[list[str], list[str] | None]]] = {
     "all": (list(TASKS), None),
     "children": (["child", "open"], None),
-    "shared": (list(TASKS), ["shared"]),
+    "shared": (["parent", "child", "pair", "open"], ["shared"]),
 }
 """What each can run, and the queues it serves."""
 
@@ -46,7 +49,12 @@ class Driver:
         self._do = world.do
         self._engine = world.engine()
         self._environment = self._engine.environment
-        self.workers = {name: self._announce(*reach) for name, reach in WORKERS.items()}
+        self.workers = {name: ids.parse(ids.WORKER, ids.new_worker_id()) for name in WORKERS}
+        for name in WORKERS:
+            self._announce(name, without=LATE)
+
+    def announce_late(self) -> None:
+        self._announce("all")
 
     def set_time(self, now: datetime.datetime) -> None:
         self._engine.moment = now
@@ -119,11 +127,11 @@ class Driver:
         environment, ref = self._environment, QueueRef("custom", queue)
         self._do(self._engine.run(lambda tx: act(tx, environment, ref, effects=Effects(), **said)))
 
-    def _announce(self, reach: list[str], served: list[str] | None) -> uuid.UUID:
-        name = ids.new_worker_id()
+    def _announce(self, worker: str, without: str | None = None) -> None:
+        reach, served = WORKERS[worker]
         told = Announcement(
-            worker_id=name,
-            tasks=[_declaration(task) for task in reach],
+            worker_id=ids.show(ids.WORKER, self.workers[worker]),
+            tasks=[_declaration(task) for task in reach if task != without],
             places=100,
             hostname="test",
             pid=1,
@@ -132,7 +140,6 @@ class Driver:
         )
         environment = self._environment
         self._do(self._engine.run(lambda tx: workers.announce(tx, environment, told, lease=_LEASE, effects=Effects())))
-        return ids.parse(ids.WORKER, name)
 
 
 def _declaration(name: str) -> TaskDeclaration:
@@ -142,7 +149,7 @@ def _declaration(name: str) -> TaskDeclaration:
         queue=task.queue,
         retry=RetryPolicy(max_attempts=task.attempts, randomize=False),
         ttl_ms=None if task.ttl is None else task.ttl // _MS,
-        concurrency_limit=LIMITS[task.queue],
+        concurrency_limit=LIMITS.get(task.queue),
     )
 
 

@@ -115,6 +115,8 @@ class Run:
 class Model:
     def __init__(self, tasks: dict[str, Task], queues: dict[str, Queue], now: datetime.datetime) -> None:
         self.tasks, self.queues, self.now = tasks, queues, now
+        self.unknown: set[str] = set()
+        """Tasks that no worker has announced yet."""
         self.runs: dict[uuid.UUID, Run] = {}
         self.keys: dict[tuple[str, str], tuple[uuid.UUID, datetime.datetime]] = {}
         self.debounces: dict[tuple[str, str], tuple[uuid.UUID, datetime.datetime | None]] = {}
@@ -240,12 +242,21 @@ class Model:
         self.queues[name].paused, self.queues[name].override = paused, override
         self._let_go_on()
 
+    def announce(self, task: str) -> None:
+        self.unknown.discard(task)
+        for run in self.live():
+            if run.status == "PENDING_VERSION" and run.task == task:
+                run.status, run.expires = "PENDING", self.now + run.ttl
+
     def release_due(self) -> None:
         for run in self.live():
             if run.due is not None and run.due <= self.now:
-                if run.status == "DELAYED":
-                    run.expires = self.now + run.ttl
-                run.status, run.due = "PENDING", None
+                if run.task in self.unknown:
+                    run.status = "PENDING_VERSION"
+                else:
+                    run.expires = self.now + run.ttl if run.status == "DELAYED" else None
+                    run.status = "PENDING"
+                run.due = None
 
     def expire_due(self) -> int:
         late = [run for run in self.live() if run.expires is not None and run.expires <= self.now]
@@ -274,9 +285,9 @@ class Model:
             parent=call.parent,
             created=self.now,
             first_in_line=due or self.now,
-            status="DELAYED" if due else "PENDING",
+            status="DELAYED" if due else "PENDING_VERSION" if call.task in self.unknown else "PENDING",
             due=due,
-            expires=None if due else self.now + ttl,
+            expires=None if due or call.task in self.unknown else self.now + ttl,
         )
 
     def _push(self, run: Run, call: Call) -> None:

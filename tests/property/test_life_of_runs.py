@@ -22,7 +22,7 @@ from oncue.protocol import ids
 from oncue.protocol.errors import UnprocessableRequest
 from tests.property import rows
 from tests.property.conftest import START, World
-from tests.property.driver import LIMITS, SECOND, TASKS, WORKERS, Driver
+from tests.property.driver import LATE, LIMITS, SECOND, TASKS, WORKERS, Driver
 from tests.property.model import FINAL, Call, Model, Queue, Run
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -55,7 +55,8 @@ debounces = st.builds(
     is_trailing=st.booleans(),
     max_delay=st.sampled_from([None, 12 * SECOND, 60 * SECOND]),
 )
-spans = st.sampled_from([0.3, 1, 5, 10, 60, 600]).map(lambda seconds: seconds * SECOND)
+# Some end just before a delay or a lifetime does.
+spans = st.sampled_from([0.3, 1, 4, 5, 9, 59, 600]).map(lambda seconds: seconds * SECOND)
 
 
 class LifeOfRuns(RuleBasedStateMachine):
@@ -64,7 +65,9 @@ class LifeOfRuns(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.engine = Driver(self.world)
-        self.model = Model(TASKS, {name: Queue(limit) for name, limit in LIMITS.items()}, START)
+        queues = {task.queue: Queue(LIMITS.get(task.queue)) for task in TASKS.values()}
+        self.model = Model(TASKS, queues, START)
+        self.model.unknown.add(LATE)
         self.promises = rows.Promises()
         self.first_id = ids.parse(ids.RUN, ids.new_run_id()).int
         self.calls = 0
@@ -72,18 +75,28 @@ class LifeOfRuns(RuleBasedStateMachine):
         """No step is under way, and none went wrong."""
         self.is_over = False
 
-    @initialize(first=st.lists(calls, min_size=2, max_size=6), inside=st.lists(calls, max_size=3), overtaken=mostly)
+    @initialize(
+        first=st.lists(calls, min_size=2, max_size=6),
+        inside=st.lists(calls, max_size=3),
+        is_open_limited=st.booleans(),
+        parents=st.sampled_from([0, 1, 2]),
+    )
     def runs_are_there_and_some_wait(
-        self, first: list[tuple[str, dict[str, Any]]], inside: list[tuple[str, dict[str, Any]]], overtaken: bool
+        self,
+        first: list[tuple[str, dict[str, Any]]],
+        inside: list[tuple[str, dict[str, Any]]],
+        is_open_limited: bool,
+        parents: int,
     ) -> None:
+        if is_open_limited:
+            self.override_or_reset_limit("open", 2)
         for task, said in first:
             self._trigger(task, said)
         for task, said in inside:
             self.claim("all", 100)
             self.trigger_and_wait(1, task, said)
-        if overtaken:
-            self.claim("all", 100)
-            self.another_takes_the_slot_of_a_waiting_parent(1, {})
+        self.claim("all", 100)
+        self.others_take_the_slots_of_waiting_parents(1, {}, parents)
 
     # Triggers.
 
@@ -110,16 +123,19 @@ class LifeOfRuns(RuleBasedStateMachine):
         if (parent := self._held(pick)) is not None:
             self._trigger(task, said | {"parent": parent.id})
 
-    @rule(pick=picks, said=options)
-    def another_takes_the_slot_of_a_waiting_parent(self, pick: int, said: dict[str, Any]) -> None:
-        """Bring a run back in line after its wait, which chance alone seldom does."""
-        if (parent := self._held(pick)) is not None:
-            child = self._trigger("open", {"parent": parent.id, "waits": True})
-            queue, key = parent.lane
+    @rule(pick=picks, said=options, parents=st.sampled_from([1, 2, 3]))
+    def others_take_the_slots_of_waiting_parents(self, pick: int, said: dict[str, Any], parents: int) -> None:
+        """Bring runs back in line after their wait, which chance alone seldom does."""
+        parent, children = self._held(pick), []
+        for _ in range(parents):
+            if parent is None:
+                break
+            queue, key = lane = parent.lane
+            children.append(self._trigger("open", {"parent": parent.id, "waits": True}))
             self._trigger(parent.task, said | {"queue": queue, "concurrency_key": key})
             self.claim("all", 100)
-            if child is not None and child.status == "EXECUTING":
-                self._complete([child])
+            parent = next((run for run in self.model.live() if run.lane == lane and run.status == "EXECUTING"), None)
+        self._complete([child for child in children if child is not None and child.status == "EXECUTING"])
 
     # Workers.
 
@@ -202,6 +218,12 @@ class LifeOfRuns(RuleBasedStateMachine):
         self._begin("reset" if limit is None else "override")
         self.engine.limit(queue, limit)
         self.model.change_queue(queue, paused=self.model.queues[queue].paused, override=limit)
+
+    @rule()
+    def a_task_becomes_known(self) -> None:
+        self._begin("announce")
+        self.engine.announce_late()
+        self.model.announce(LATE)
 
     # Time.
 
@@ -298,6 +320,7 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     def _run_to_the_end(self) -> None:
         self.is_over = True
+        self.a_task_becomes_known()
         for queue in LIMITS:
             self.pause_or_resume(queue, paused=False)
             self.override_or_reset_limit(queue, limit=None)
@@ -322,7 +345,7 @@ USUAL = settings(deadline=None, print_blob=True, suppress_health_check=list(Heal
 
 def test_a_few_lives_keep_every_promise(world: World) -> None:
     # The same ones each time: when this fails, what was changed is to blame, and no dice.
-    lead(world, settings(USUAL, max_examples=18, stateful_step_count=32, derandomize=True, database=None))
+    lead(world, settings(USUAL, max_examples=16, stateful_step_count=32, derandomize=True, database=None))
 
 
 @pytest.mark.slow
@@ -333,4 +356,4 @@ def test_ten_thousand_steps_keep_every_promise(world: World) -> None:
 
     assert world.seen["steps"] >= 10_000
     unseen = {what for what in (*MOVES, *FINAL, "in line again", "notice", "found") if not world.seen[what]}
-    assert unseen == {"PENDING_VERSION"}, "lives have become poorer"
+    assert not unseen, "lives have become poorer"
