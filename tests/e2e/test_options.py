@@ -3,10 +3,11 @@
 import asyncio
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oncue import item, runs, tasks
+from oncue import RunHandle, item, runs, tasks
 from tests.e2e.conftest import Run
 from tests.e2e.programs.gates import lines
 from tests.fixtures.stack import eventually
@@ -94,11 +95,17 @@ async def test_queue_limit_given_by_the_call_holds(run: Run, tmp_path: Path) -> 
     assert _most_at_once(lines(ledger)) == 1
 
 
+async def until_executing(handle: RunHandle[Any]) -> None:
+    async def executes() -> bool:
+        return (await handle.retrieve()).status == "EXECUTING"
+
+    await eventually(executes, "the run executes")
+
+
 async def test_higher_priority_starts_first(run: Run, tmp_path: Path) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "gate"
     first = await tasks.trigger("in-turn", [str(ledger), str(gate), "first"])
-    while (await first.retrieve()).status != "EXECUTING":
-        await asyncio.sleep(0.02)
+    await until_executing(first)
     others = [
         await tasks.trigger("in-turn", [str(ledger), str(gate), name], priority=priority)
         for name, priority in (("low", 0), ("high", 60), ("middle", 30))

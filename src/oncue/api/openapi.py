@@ -64,7 +64,10 @@ def _operation(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema_of(route.body)}}}
+        operation["requestBody"] = {
+            "required": route.empty_body is None,
+            "content": {_JSON: {"schema": schema_of(route.body)}},
+        }
     if route.lines is not None:
         content = {"application/x-ndjson": {"schema": schema_of(route.lines)}}
         operation["requestBody"] = {"required": True, "description": "one item per line", "content": content}

@@ -39,6 +39,8 @@ class Route(Generic[Body]):
     summary: str
     body: type[Body] | None = None
     """What the body is decoded into; None where there is none, or the handler reads it itself."""
+    empty_body: Body | None = None
+    """What an absent body stands for; None where there must be one."""
     limit: Callable[[ServerSettings], int] = _ordinary
     """The most bytes of the body."""
     lines: type[msgspec.Struct] | None = None
@@ -99,7 +101,9 @@ class Api(BaseRoute):
             call.environment = await services.keys.authenticate(call.header(b"authorization"))
         body = None
         if found.decoder is not None:
-            body = bodies.decode(found.decoder, await bodies.read(call, route.limit(services.settings)))
+            content = await bodies.read(call, route.limit(services.settings))
+            body = route.empty_body if not content else None
+            body = bodies.decode(found.decoder, content) if body is None else body
         return await route.handle(call, body)
 
     def _add(self, route: Route[Any]) -> None:

@@ -61,6 +61,7 @@ class RunRow(msgspec.Struct, frozen=True):
     idempotency_key: str | None
     idempotency_options: str | None
     concurrency_key: str | None
+    replayed_from: uuid.UUID | None
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -130,6 +131,7 @@ async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
         ),
         attempt_count=row.attempt_count,
         priority=row.priority,
+        replayed_from=None if row.replayed_from is None else ids.show(ids.RUN, row.replayed_from),
     )
 
 

@@ -58,6 +58,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """None: the task's own."""
     region: str | None = None
     is_test: bool = False
+    replayed_from: uuid.UUID | None = None
+    """The run that this one is a replay of."""
     parent: ParentCall | None = None
     batch_id: uuid.UUID | None = None
     batch_waits: bool = False

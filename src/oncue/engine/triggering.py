@@ -251,6 +251,7 @@ def _columns(
         "ttls": [_ttl(environment, run, place) for run, place in zip(runs, places, strict=True)],
         "idempotency_keys": [None if run.idempotency is None else run.idempotency.key for run in runs],
         "idempotency_options": [None if run.idempotency is None else run.idempotency.shown_as for run in runs],
+        "replayed_from": [run.replayed_from for run in runs],
     }
 
 

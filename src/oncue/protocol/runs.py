@@ -16,6 +16,7 @@ import msgspec
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.failures import ShownError
 from oncue.protocol.status import ApiStatus
+from oncue.protocol.triggers import IdempotencyKeyOptions, QueueOption
 
 TriggerFunction: TypeAlias = Literal["trigger", "triggerAndWait", "batchTrigger", "batchTriggerAndWait"]
 
@@ -91,6 +92,8 @@ class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_on
     attempt_count: int
     priority: int
     """Seconds of head start."""
+    replayed_from: str | None = None
+    """The run that this one is a replay of."""
 
 
 class RescheduleRequest(msgspec.Struct, frozen=True):
@@ -98,6 +101,39 @@ class RescheduleRequest(msgspec.Struct, frozen=True):
 
     delay: str
     """A duration, or an ISO date."""
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What a replay is to have otherwise; each an option of a trigger (wire contract §2.7)."""
+
+    payload: msgspec.Raw = NOTHING
+    payload_type: str | None = None
+    """``application/json`` or ``application/super+json``. Absent: the payload is the JSON value itself."""
+    queue: str | QueueOption | None = None
+    concurrency_key: str | int | None = None
+    delay: str | None = None
+    ttl: str | int | None = None
+    idempotency_key: str | None = None
+    idempotency_key_ttl: str | None = msgspec.field(default=None, name="idempotencyKeyTTL")
+    idempotency_key_options: IdempotencyKeyOptions | None = None
+    tags: str | list[str] | None = None
+    metadata: msgspec.Raw = NOTHING
+    max_attempts: int | None = None
+    max_duration: float | None = None
+    """Seconds of compute."""
+    machine: str | None = None
+    priority: float | None = None
+    """Seconds of head start."""
+    region: str | None = None
+    version: str | None = None
+
+
+class ReplayResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """The run that a replay made, or the one that its idempotency key stands for."""
+
+    id: str
+    task_identifier: str
+    is_cached: bool
 
 
 class Pagination(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -81,6 +81,28 @@ class TriggerOptions(TypedDict, total=False):
     """Run only on workers of this version."""
 
 
+class ReplayOptions(TypedDict, total=False):
+    """What a replay is to have otherwise; see ``TriggerOptions``. One that is absent or None is not changed."""
+
+    delay: str | datetime.timedelta | datetime.datetime | None
+    ttl: Duration | None
+    idempotency_key: str | Sequence[str] | None
+    idempotency_key_ttl: Duration | None
+    queue: str | Queue | QueueDict | None
+    concurrency_key: str | int | None
+    max_attempts: int | None
+    max_duration: Duration | None
+    machine: Machine | None
+    region: str | None
+    priority: float | None
+    tags: str | Sequence[str] | None
+    metadata: Mapping[str, Any] | None
+    version: str | None
+
+
+REPLAY_OPTIONS: Final[tuple[str, ...]] = tuple(ReplayOptions.__annotations__)
+"""Names of the options of a replay: all but ``debounce``, as a replay always makes a run."""
+
 OPTIONS: Final[tuple[str, ...]] = tuple(TriggerOptions.__annotations__)
 """Names of all options."""
 

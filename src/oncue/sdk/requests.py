@@ -160,6 +160,12 @@ def reschedule_run(run_id: str, request: runs.RescheduleRequest, type_: type[T])
     return Call("POST", f"/api/v1/runs/{quote(run_id, safe='')}/reschedule", _reading(type_), _encode(request))
 
 
+def replay_run(run_id: str, request: runs.ReplayRequest) -> Call[runs.ReplayResponse]:
+    """Trigger what a run was asked to do once more (wire contract §2.7)."""
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/replay"
+    return Call("POST", path, _reading(runs.ReplayResponse), _encode(request))
+
+
 def update_metadata(run_id: str, update: metadata.MetadataUpdate) -> Call[metadata.MetadataView]:
     """Change the metadata of a run, of its parent and of its root (wire contract §5)."""
     path = f"/api/v1/runs/{quote(run_id, safe='')}/metadata"

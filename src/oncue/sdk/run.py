@@ -36,6 +36,8 @@ class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     attempt_count: int = 0
     priority: int = 0
     """Seconds of head start."""
+    replayed_from: str | None = None
+    """The run that this one is a replay of."""
 
 
 class ListedRun(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

@@ -1,4 +1,4 @@
-"""Runs: ask about runs, list them, cancel and reschedule them.
+"""Runs: ask about runs, list them, cancel, reschedule and replay them.
 
 Each function takes a run's id or its handle. The shapes are in ``run.py``, the waiting in ``polling.py``.
 """
@@ -10,11 +10,13 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, get_arg
 from oncue.protocol import durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
-from oncue.protocol.runs import RescheduleRequest
+from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
 from oncue.protocol.status import ApiStatus
-from oncue.sdk import flows, option_values, polling, requests, transport
+from oncue.sdk import flows, option_values, polling, requests, transport, triggering
+from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
-from oncue.sdk.options import unknown
+from oncue.sdk.missing import MISSING, Missing
+from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
 from oncue.sdk.run import ListedRun, Run, RunPage
 
 RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
@@ -149,6 +151,36 @@ def reschedule(run: RunRef, *, delay: str | datetime.timedelta | datetime.dateti
     return transport.start(flows.exchange(_reschedule(run, delay)), "runs.reschedule")
 
 
+def replay(
+    run: RunRef, *, payload: object | Missing = MISSING, **options: Unpack[ReplayOptions]
+) -> Coroutine[Any, Any, RunHandle[Any]]:
+    """Trigger once more what a run was asked to do; the run may be in any state, and stays as it is.
+
+    The new run takes over task, payload, metadata as it was at first, tags, queue, concurrency key, machine and region.
+    Delay, ttl, keys, max_attempts, max_duration, priority, version and parent do not come along.
+
+    Args:
+        run: Its id or handle.
+        payload: Another payload; None is the JSON value null. Checked by the task when it runs.
+        options: What the new run is to have otherwise.
+
+    Returns:
+        A handle of the new run, or of the one that an ``idempotency_key`` stands for, with ``is_cached``.
+
+    Raises:
+        BadRequest: The server refuses a value.
+        NotFound: There is no such run in this environment.
+        PayloadValidationError: The payload has no JSON form.
+        TypeError: There is no such option.
+        ValueError: An option's value makes no sense.
+
+    Example::
+
+        handle = await runs.replay("run_06f4...", priority=60)
+    """
+    return transport.start(_replay(run, payload, options), "runs.replay")
+
+
 class BlockingRuns:
     """``runs.sync``: the same functions, blocking the thread."""
 
@@ -183,6 +215,12 @@ class BlockingRuns:
         """Hold a delayed run until another moment: ``runs.sync.reschedule(handle, delay="1h")``."""
         return transport.run(flows.exchange(_reschedule(run, delay)))
 
+    def replay(
+        self, run: RunRef, *, payload: object | Missing = MISSING, **options: Unpack[ReplayOptions]
+    ) -> RunHandle[Any]:
+        """Trigger once more what a run was asked to do: ``runs.sync.replay(handle, tags="again")``."""
+        return transport.run(_replay(run, payload, options))
+
 
 def _id(run: object) -> str:
     run_id = getattr(run, "id", run)
@@ -193,6 +231,24 @@ def _id(run: object) -> str:
 
 def _reschedule(run: RunRef, delay: object) -> requests.Call[Run]:
     return requests.reschedule_run(_id(run), RescheduleRequest(option_values.read_delay(delay)), Run)
+
+
+def _replay(run: RunRef, payload: object, options: ReplayOptions) -> Flow[RunHandle[Any]]:
+    """Check what is asked for, and return the flow that asks."""
+    for name in options:
+        if name not in REPLAY_OPTIONS:
+            raise unknown(name, REPLAY_OPTIONS)
+    fields = option_values.read(options)
+    if "lock_to_version" in fields:
+        fields["version"] = fields.pop("lock_to_version")
+    if payload is not MISSING:
+        fields["payload"] = triggering.encoded(payload, f"a replay of {_id(run)}")
+    return _replayed(requests.replay_run(_id(run), ReplayRequest(**fields)))
+
+
+def _replayed(call: requests.Call[ReplayResponse]) -> Flow[RunHandle[Any]]:
+    made = yield from flows.exchange(call)
+    return RunHandle(made.id, made.task_identifier, made.is_cached)
 
 
 def _query(filters: RunFilters) -> _Query:

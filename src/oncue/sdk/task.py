@@ -236,7 +236,7 @@ class Task(Generic[P_contra, R_co]):
             raise PayloadValidationError(
                 f"task {self.id!r} takes a payload, and got none; give it as the first argument"
             )
-        document = triggering.encoded(payload, self.id)
+        document = triggering.encoded(payload, f"task {self.id!r}")
         schema.read(document, codec.JSON, self.payload_shape, subject="payload", task=self.id)
         return document
 

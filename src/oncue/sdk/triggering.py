@@ -94,11 +94,11 @@ def document(to: Target, payload: object) -> msgspec.Raw:
         return to.task.encode_payload(payload)
     if payload is MISSING:
         return codec.NOTHING
-    return encoded(payload, to.id)
+    return encoded(payload, f"task {to.id!r}")
 
 
-def encoded(payload: object, task_id: str) -> msgspec.Raw:
-    """Write a payload as JSON.
+def encoded(payload: object, of: str) -> msgspec.Raw:
+    """Write a payload as JSON; ``of`` says in a refusal whose it is.
 
     Raises:
         PayloadValidationError: It has no JSON form.
@@ -106,7 +106,7 @@ def encoded(payload: object, task_id: str) -> msgspec.Raw:
     try:
         return msgspec.Raw(codec.encode(payload))
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadValidationError(f"the payload for task {task_id!r} cannot be written as JSON: {error}") from error
+        raise PayloadValidationError(f"the payload for {of} cannot be written as JSON: {error}") from error
 
 
 def wire_options(to: Target, options: Mapping[str, Any]) -> TriggerOptions:

@@ -4,9 +4,10 @@ from http import HTTPStatus
 
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
-from oncue.engine import rescheduling
+from oncue.engine import replaying, rescheduling
 from oncue.protocol import ids
-from oncue.protocol.runs import RescheduleRequest, RunView
+from oncue.protocol.errors import ApiError
+from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest, RunView
 
 
 async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
@@ -20,6 +21,17 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     )
 
 
+async def replay(call: Call, request: ReplayRequest) -> Answer:
+    """Make a run that is asked to do what another one was."""
+    wish = replaying.plan(ids.parse(ids.RUN, call.parameters["run"]), request, request_key=call.request_key)
+    (made,) = await call.services.write(
+        lambda tx, effects: replaying.replay(tx, call.environment, [wish], effects=effects)
+    )
+    if isinstance(made, ApiError):
+        raise made
+    return Answer(made)
+
+
 ROUTES = (
     Route(
         method="POST",
@@ -29,5 +41,16 @@ ROUTES = (
         body=RescheduleRequest,
         answer=RunView,
         errors=(HTTPStatus.NOT_FOUND,),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/runs/{run}/replay",
+        handle=replay,
+        summary="Trigger what a run was asked to do once more",
+        body=ReplayRequest,
+        empty_body=ReplayRequest(),
+        limit=lambda settings: settings.max_trigger_bytes,
+        answer=ReplayResponse,
+        errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     ),
 )

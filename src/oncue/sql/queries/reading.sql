@@ -3,7 +3,8 @@
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
     run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
-    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key,
+    run.replayed_from
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and run.id = :run_id::uuid;
@@ -20,7 +21,8 @@ where run.env_id = :env_id::int
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
     run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
-    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key,
+    run.replayed_from
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and run.id in (
@@ -43,7 +45,8 @@ order by run.id;
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
     run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
-    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key,
+    run.replayed_from
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and (:statuses::text[] is null or run.status = any(:statuses::text[]))
@@ -67,7 +70,8 @@ limit :size::int;
 select
     run.id, run.status, run.task, run.queue, run.tags, run.metadata, run.priority, run.is_test, run.parent_id, run.root_id,
     run.depth, run.batch_id, run.awaited, run.created_at, run.updated_at, run.started_at, run.finished_at, run.delay_until, run.compute_ms, run.attempt_count,
-    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key
+    run.version, run.machine, run.region, run.ttl, run.idempotency_key, run.idempotency_options, run.concurrency_key,
+    run.replayed_from
 from oncue.runs_now as run
 where run.env_id = :env_id::int
   and (:statuses::text[] is null or run.status = any(:statuses::text[]))
