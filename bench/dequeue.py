@@ -171,10 +171,8 @@ async def _turn(line: Line) -> tuple[float, float]:
         if line.kind.refilled:
             await _trigger(line, [None] * _PLACES)
         began = time.perf_counter()
-        assignments = await in_transaction(
-            line.pool, lambda tx: dispatch.claim(tx, line.environment, worker, places=_PLACES)
-        )
-        claimed = time.perf_counter()
+        look = await in_transaction(line.pool, lambda tx: dispatch.claim(tx, line.environment, worker, places=_PLACES))
+        claimed, assignments = time.perf_counter(), look.runs
         await _end(line, assignments)
         claiming += claimed - began
         ending += time.perf_counter() - claimed

@@ -114,7 +114,15 @@ class Engine:
         return await self.child(parent, worker, task, resume_parent_on_completion=True, **options)
 
     async def claim(self, worker: uuid.UUID, places: int = 100) -> list[Assignment]:
-        return await self.run(lambda tx: dispatch.claim(tx, self.environment, worker, places=places))
+        look = dispatch.Look([])
+
+        async def work(tx: Tx) -> dispatch.Look:
+            return await dispatch.claim(tx, self.environment, worker, places=places, is_again=look.again)
+
+        while True:
+            look = await self.run(work)
+            if not look.again:
+                return look.runs
 
     async def report(self, worker: uuid.UUID, *outcomes: Outcome) -> list[str]:
         return await self.run(lambda tx: attempts.report(tx, self.environment, worker, outcomes, effects=self.effects))

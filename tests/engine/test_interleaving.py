@@ -128,7 +128,7 @@ async def test_environment_limit_holds_between_two_claimers(engine: Engine) -> N
         claimed = await dispatch.claim(first, engine.environment, one, places=1)
         waiting = await begin(engine, engine.claim(other, places=1))
 
-    assert (len(claimed), len(await waiting)) == (1, 0)
+    assert (len(claimed.runs), len(await waiting)) == (1, 0)
 
 
 async def test_child_born_while_its_parent_is_cancelled_is_cancelled(engine: Engine) -> None:

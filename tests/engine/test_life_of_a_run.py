@@ -290,7 +290,7 @@ async def test_claim_under_way_while_its_worker_leaves_loses_no_run(engine: Engi
         await until_blocked(engine)
     await leaving
 
-    assert len(claimed) == 1
+    assert len(claimed.runs) == 1
     assert await engine.status(run) == "QUEUED"
 
 

@@ -44,6 +44,18 @@ async def test_tasks_that_share_a_queue_share_its_limit(engine: Engine) -> None:
     assert (len(claimed), len(again)) == (3, 3)
 
 
+async def test_lines_before_a_full_lane_hide_no_other(engine: Engine) -> None:
+    sharing = ("first", "a", "b", "d")
+    worker = await engine.announce(*(declared(task, queue="q", concurrency_limit=1) for task in sharing), "c")
+    await engine.trigger("first")
+    assert len(await engine.claim(worker, 1)) == 1
+    for task in ("a", "b", "d"):
+        await engine.trigger(task)
+    wanted = await engine.trigger("c")
+
+    assert [run.run_id for run in await engine.claim(worker, 1)] == [wanted]
+
+
 async def test_each_concurrency_key_has_the_whole_limit(engine: Engine) -> None:
     worker = await engine.announce(declared("t", queue="q", concurrency_limit=1))
     keys = ["a", "b", "a,b", "*", "", "a"]

@@ -182,22 +182,20 @@ class Model:
         places: int,
     ) -> None:
         """Follow a claim, if it was allowed."""
-        in_line = [
+        within_reach = [
             run
             for run in self.live()
             if run.status == "PENDING"
             and run.task in tasks
             and (queues is None or run.lane[0] in queues)
             and not self.queues[run.lane[0]].paused
+            and self.room(run.lane) != 0
         ]
-        within_reach = [run for run in in_line if self.room(run.lane) != 0]
         within_reach.sort(key=lambda run: run.place)
         taken = [run for run in within_reach if run.id in set(claimed)]
         assert [run.id for run in taken] == list(claimed), "runs that must not start now, or in the wrong order"
         assert len(taken) <= places
-        # A claim looks at as many lines as it has places, and some of them may stand before a full lane: ask again.
-        if places >= len({(run.lane, run.task) for run in in_line}):
-            assert taken or not within_reach, "nothing was handed out although there is something"
+        assert taken or not within_reach, "nothing was handed out although there is something"
         for lane in {run.lane for run in taken}:
             room = self.room(lane)
             assert room is None or sum(run.lane == lane for run in taken) <= room, "more than the lane has room for"

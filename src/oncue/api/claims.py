@@ -17,7 +17,7 @@ from oncue.engine import attempts, dispatch, notices, recovery
 from oncue.engine.events import Effects
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, ConnectionFailed
-from oncue.protocol.work import Assignment, ClaimRequest, ClaimResponse, HandedBack
+from oncue.protocol.work import Assignment, ClaimRequest, ClaimResponse, HandedBack, Notice
 from oncue.store.pool import Tx
 
 
@@ -72,17 +72,23 @@ async def _reclaim(call: Call, worker: uuid.UUID, holding: list[str]) -> None:
 
 
 async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]) -> ClaimResponse:
-    """Ask the database once."""
+    """Ask the database until it is clear what there is."""
+    news: list[Notice] = []
+    look = dispatch.Look([])
 
-    async def work(tx: Tx, _: Effects) -> ClaimResponse:
-        news = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
-        runs = await dispatch.claim(tx, call.environment, worker, places=places) if places else []
-        return ClaimResponse(runs, news)
+    async def work(tx: Tx, _: Effects) -> tuple[list[Notice], dispatch.Look]:
+        taken = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
+        if not places:
+            return taken, dispatch.Look([])
+        return taken, await dispatch.claim(tx, call.environment, worker, places=places, is_again=look.again)
 
     poll.start_look()
-    answer = await call.services.write(work, pool=call.services.control)
-    poll.end_look(len(answer.assignments))
-    return answer
+    while True:
+        news, look = await call.services.write(work, pool=call.services.control)
+        if news or not look.again:
+            break
+    poll.end_look(len(look.runs))
+    return ClaimResponse(look.runs, news)
 
 
 async def _hand_back(call: Call, worker: uuid.UUID, assignments: list[Assignment]) -> None:

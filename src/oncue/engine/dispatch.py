@@ -34,6 +34,14 @@ class Reach(msgspec.Struct, frozen=True):
     concurrency_limit: int | None
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What one look for runs brought."""
+
+    runs: list[Assignment]
+    again: bool = False
+    """Nothing was handed out, and yet a line is next: look again, in a transaction of its own."""
+
+
 class Executing(msgspec.Struct, frozen=True):
     """How many runs execute in an environment."""
 
@@ -68,7 +76,8 @@ _write_lanes = _sql.none("write_lanes")
 _worker_reach = _sql.maybe("worker_reach", Reach)
 _lock_environment = _sql.none("lock_environment")
 _count_executing = _sql.one("count_executing", Executing)
-_lock_next_line = _sql.maybe("lock_next_line", LineId)
+_next_line = _sql.maybe("next_line", LineId)
+_lock_line = _sql.none("lock_line")
 _claim = _sql.many("claim", Claimed)
 
 
@@ -114,17 +123,22 @@ async def lock(tx: Tx, *, lines: Sequence[int] = (), lanes: Sequence[int] = ()) 
     await _lock_lines(tx, lines=lines, lanes=lanes)
 
 
-async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int) -> list[Assignment]:
+async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int, is_again: bool = False) -> Look:
     """Hand out the next runs to a worker and lease them.
 
     Lines that have waited longest for a turn come first; each may take an equal part of the places. So a claim may
     return fewer than ``places`` while more are in line; ask again.
 
+    The lines it looks at may all stand before full lanes, which closes them, or be held by others. Then the caller
+    looks again, in a new transaction: to wait for a line while others are locked would be a deadlock in the making.
+    Every look that waits for the next line serves or closes it, so there is an end.
+
     Args:
         places: Free places on the worker, 1 to 1,000.
+        is_again: Wait for the line that is next, should others hold it.
 
     Returns:
-        At most ``places`` assignments. Empty if none is due.
+        At most ``places`` assignments. None, and not to be looked ``again``, if none is due.
 
     Raises:
         LeaseLost: The worker never announced itself, or was silent for too long.
@@ -138,16 +152,20 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
         counted = await _count_executing(tx, env_id=environment.id)
         places = min(places, reach.concurrency_limit - counted.executing)
     if places <= 0 or not reach.tasks:
-        return []
+        return Look([])
+    if is_again:
+        following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
+        if following is None:
+            return Look([])
+        # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
+        await _lock_line(tx, line_id=following.id)
     rows = await _claim(
         tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
     )
-    if not rows and await _lock_next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues):
-        # Others held every line, or took its head after our snapshot: with the line locked the second look is exact.
-        rows = await _claim(
-            tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
-        )
-    return [assignments.assignment(row) for row in rows]
+    if rows:
+        return Look([assignments.assignment(row) for row in rows])
+    following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
+    return Look([], again=following is not None)
 
 
 async def _settle_lanes(

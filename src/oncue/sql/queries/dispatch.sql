@@ -94,8 +94,8 @@ from oncue.workers as worker
 join oncue.live as live on live.worker_id = worker.id and live.status = 'EXECUTING'
 where worker.env_id = :env_id::int;
 
--- name: lock_next_line :maybe LineId
--- Wait for the line that is next, where a claim found all of them locked by others.
+-- name: next_line :maybe LineId
+-- The line that is next, locked by others or not.
 select line.id
 from oncue.lines as line
 where line.env_id = :env_id::int
@@ -108,8 +108,14 @@ where line.env_id = :env_id::int
       where lane.id = line.lane_id and queue.name = any(:queues::text[])
   ))
 order by line.served
-limit 1
-for update of line;
+limit 1;
+
+-- name: lock_line :none
+-- Wait for a line that others may hold.
+select line.id
+from oncue.lines as line
+where line.id = :line_id::bigint
+for update;
 
 -- name: claim :many Claimed
 -- Hand out at most :places pending runs, lines longest unserved first, in each line by `ord`.
