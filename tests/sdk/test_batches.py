@@ -52,8 +52,13 @@ async def test_batch_options_are_defaults_of_items(api: FakeApi) -> None:
     create, fill = api.seen
     assert create.json["idempotencyKey"] == sha256(b"k").hexdigest()
     assert [line["options"] for line in fill.lines] == [
-        {"delay": "1h", "tags": ["x"], "idempotencyKey": sha256(b"k-0").hexdigest()},
-        {"delay": "2h", "tags": ["x"], "idempotencyKey": sha256(b"k-1").hexdigest()},
+        {
+            "delay": delay,
+            "tags": ["x"],
+            "idempotencyKey": sha256(key.encode()).hexdigest(),
+            "idempotencyKeyOptions": {"key": key, "scope": "run"},
+        }
+        for delay, key in (("1h", "k-0"), ("2h", "k-1"))
     ]
 
 

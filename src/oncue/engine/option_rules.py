@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.protocol import codec, durations, limits
+from oncue.protocol import codec, durations, limits, names
 from oncue.protocol.errors import BadRequest, PayloadTooLarge, UnprocessableRequest
 from oncue.protocol.machines import MACHINES
 from oncue.protocol.triggers import (
@@ -27,7 +27,6 @@ from oncue.protocol.triggers import (
 )
 
 _TASK_ID: Final = re.compile(r"[^\x00-\x1f\x7f]+")
-_QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_/.:-]+")
 _REGION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _VERSION: Final = re.compile(r"\d{8}\.\d+")
 _MAX_DURATION_FLOOR: Final = 5.0
@@ -88,11 +87,8 @@ def read_queue(option: str | QueueOption | None) -> tuple[str | None, int | None
             name = option.name
     else:
         name, limit = option, None
-    if len(name) > limits.MAX_QUEUE_NAME_LENGTH or _QUEUE_NAME.fullmatch(name) is None:
-        raise BadRequest(
-            f"options.queue: {name[:60]!r} is not a queue name; expected 1 to {limits.MAX_QUEUE_NAME_LENGTH} letters, "
-            "digits, or any of _ / . : -"
-        )
+    if not names.is_queue(name):
+        raise BadRequest(f"options.queue: {name[:60]!r} is not a queue name; expected {names.QUEUE_FORM}")
     if limit is not None and not 0 <= limit <= _INT4:
         raise BadRequest(f"options.queue.concurrencyLimit: found {limit}; expected 0 or more")
     return name, limit

@@ -19,7 +19,7 @@ import msgspec
 
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
-from oncue.protocol.triggers import BatchItem, CreateBatchRequest, TriggerOptions
+from oncue.protocol.triggers import BatchItem, CreateBatchRequest, IdempotencyKeyOptions, TriggerOptions
 from oncue.protocol.work import ChildResult
 from oncue.sdk import flows, idempotency, items, option_values, requests, transport, triggering
 from oncue.sdk.execution import Execution
@@ -177,7 +177,8 @@ def _prepared(given: Sequence[object], of: Target | None, options: Mapping[str, 
                 wire = defaults[target.id] = triggering.wire_options(target, shared)
             if own_key is not None and wire.idempotency_key is None:
                 derived = idempotency.create([*own_key, str(index)])
-                wire = msgspec.structs.replace(wire, idempotency_key=str(derived))
+                shown = IdempotencyKeyOptions(derived.key, derived.scope)
+                wire = msgspec.structs.replace(wire, idempotency_key=str(derived), idempotency_key_options=shown)
             payload = triggering.document(target, item.payload)
         except PayloadValidationError as error:
             raise PayloadValidationError(f"items[{index}]: {error}") from error

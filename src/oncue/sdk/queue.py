@@ -4,10 +4,11 @@ A name and, if wanted, how many runs of it execute at once. What an operator set
 limit and is kept by the server.
 """
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from oncue.protocol import limits
+from oncue.protocol import names
 
 ACCEPTED = "a name, queue(name, concurrency_limit=...) or {'name': ..., 'concurrency_limit': ...}"
 
@@ -27,7 +28,7 @@ def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
     """Name a queue, and say how many of its runs execute at once.
 
     Args:
-        name: 1 to 128 characters. Tasks that name the same queue share it.
+        name: 1 to 128 letters, digits, or any of ``_ / . : -``. Tasks that name the same queue share it.
         concurrency_limit: 0 or more; 0 holds every run back. None for no limit.
 
     Raises:
@@ -37,10 +38,8 @@ def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
 
         emails = queue("emails", concurrency_limit=10)
     """
-    if not _is_name(name):
-        raise ValueError(
-            f"queue name {name!r} is not accepted; expected 1 to {limits.MAX_QUEUE_NAME_LENGTH} characters"
-        )
+    if not names.is_queue(name):
+        raise ValueError(f"queue name {reprlib.repr(name)} is not accepted; expected {names.QUEUE_FORM}")
     match concurrency_limit:
         case None:
             pass
@@ -69,7 +68,3 @@ def read(value: object) -> Queue:
             return replace(named, declares_limit="concurrency_limit" in value)
         case _:
             raise ValueError(f"queue={value!r} is not a queue; expected {ACCEPTED}")
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= limits.MAX_QUEUE_NAME_LENGTH
