@@ -320,7 +320,8 @@ async def test_polls_are_woken_for_what_a_higher_limit_opens(engine: Engine, rai
 
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_counts_follow_runs_through_their_life(engine: Engine, limit: int | None) -> None:
-    worker = await engine.announce(declared("t", queue="q", concurrency_limit=limit), "child")
+    worker = await engine.announce(declared("t", queue="q", concurrency_limit=limit))
+    childminder = await engine.announce("child")
     seen: list[tuple[int, int]] = []
 
     async def look() -> None:
@@ -334,8 +335,7 @@ async def test_counts_follow_runs_through_their_life(engine: Engine, limit: int 
     await look()
     await engine.wait_for(first, worker, "child")
     await look()
-    child = next(run for run in await engine.claim(worker, places=1) if run.task == "child")
-    await engine.succeed(worker, child)
+    await engine.succeed(childminder, *await engine.claim(childminder, places=1))
     await look()
     await engine.succeed(worker, first, *others)
     await look()

@@ -56,6 +56,23 @@ async def test_lines_before_a_full_lane_hide_no_other(engine: Engine) -> None:
     assert [run.run_id for run in await engine.claim(worker, 1)] == [wanted]
 
 
+@pytest.mark.parametrize(("keys", "places"), [(5, 7), (30, 100), (60, 100), (13, 50)])
+async def test_places_that_do_not_divide_favour_no_key(engine: Engine, keys: int, places: int) -> None:
+    worker = await engine.announce("t")
+    await engine.trigger("t")
+    assert len(await engine.claim(worker)) == 1
+    for number in range(20 * keys):
+        await engine.trigger("t", concurrency_key=number % keys)
+
+    started: Counter[str | None] = Counter()
+    while started.total() < 10 * keys:
+        started.update(run.concurrency_key for run in await engine.claim(worker, places))
+
+    # A line may be one turn ahead of another: a run, or a 25th of the places, or its part of them.
+    assert max(started.values()) - min(started.values()) <= max(1, places // 25, -(-places // keys))
+    assert len(started) == keys
+
+
 async def test_each_concurrency_key_has_the_whole_limit(engine: Engine) -> None:
     worker = await engine.announce(declared("t", queue="q", concurrency_limit=1))
     keys = ["a", "b", "a,b", "*", "", "a"]

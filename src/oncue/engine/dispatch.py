@@ -126,8 +126,8 @@ async def lock(tx: Tx, *, lines: Sequence[int] = (), lanes: Sequence[int] = ()) 
 async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int, is_again: bool = False) -> Look:
     """Hand out the next runs to a worker and lease them.
 
-    Lines that have waited longest for a turn come first; each may take an equal part of the places. So a claim may
-    return fewer than ``places`` while more are in line; ask again.
+    Lines that have waited longest for a turn come first. A turn is one run, a 25th of the places, or the line's equal
+    part of them, whichever is most. A claim may return fewer than ``places`` while more are in line; ask again.
 
     The lines it looks at may all stand before full lanes, which closes them, or be held by others. Then the caller
     looks again, in a new transaction: to wait for a line while others are locked would be a deadlock in the making.

@@ -119,12 +119,13 @@ for update;
 
 -- name: claim :many Claimed
 -- Hand out at most :places pending runs, lines longest unserved first, in each line by `ord`.
+-- A turn of a line is a run, or several where very many places are free: each line more costs two rows more.
 -- Moves: PENDING -> EXECUTING.
-with turn as (
-    select line.id
+with following as (
+    select line.id, line.served, line.pending, line.lane_id
     from unnest(:tasks::int[]) as reachable(task_id)
     cross join lateral (
-        select line.id, line.served
+        select line.id, line.served, line.pending, line.lane_id
         from oncue.lines as line
         where line.env_id = :env_id::int
           and line.task_id = reachable.task_id
@@ -141,8 +142,24 @@ with turn as (
     order by line.served
     limit :places::int
 ),
+-- As many of them as it takes to fill the places, by what their lanes have room for right now.
+turn as (
+    select seen.id
+    from (
+        select following.id, sum(least(
+            following.pending,
+            coalesce(greatest(lane.slots - lane.running - lane.resuming, 0), following.pending),
+            greatest(:places::int / 25, 1)
+        )) over (
+            order by following.served, following.id rows between unbounded preceding and 1 preceding
+        ) as runs_before
+        from following
+        join oncue.lanes as lane on lane.id = following.lane_id
+    ) as seen
+    where coalesce(seen.runs_before, 0) < :places::int
+),
 mine as materialized (
-    select line.id, line.lane_id, line.pending
+    select line.id, line.lane_id, line.pending, line.served
     from turn
     join oncue.lines as line on line.id = turn.id
     where line.eligible
@@ -157,28 +174,47 @@ room as materialized (
     order by lane.id
     for update
 ),
--- Each line may take an equal part of the places; lines of one lane share its room.
 part as (
     select
         mine.id,
         mine.lane_id,
+        mine.served,
         room.slots,
-        least(mine.pending, -(-:places::int / (count(*) over ())::int)) as wanted
+        least(mine.pending, greatest(:places::int / 25, ceil(:places::float / count(*) over ())::int)) as wanted
     from mine
     left join room on room.id = mine.lane_id
 ),
-allotted as (
+-- Lines of one lane share its room.
+possible as (
     select
         part.id,
         part.lane_id,
+        part.served,
         part.slots,
         case
             when part.slots is null then part.wanted
             else greatest(least(part.wanted, part.slots - coalesce(sum(part.wanted) over (
-                partition by part.lane_id order by part.id rows between unbounded preceding and 1 preceding
+                partition by part.lane_id order by part.served, part.id rows between unbounded preceding and 1 preceding
             ), 0)), 0)::int
         end as runs
     from part
+),
+-- Where the places do not suffice for all, a line that gets less than its part keeps its turn for the next claim.
+allotted as (
+    select
+        before.id,
+        before.lane_id,
+        before.slots,
+        before.served,
+        least(before.runs, :places::int - before.runs_before)::int as runs,
+        before.runs_before + before.runs <= :places::int as is_served
+    from (
+        select possible.*, coalesce(sum(possible.runs) over (
+            order by possible.served, possible.id rows between unbounded preceding and 1 preceding
+        ), 0) as runs_before
+        from possible
+    ) as before
+    where before.runs_before < :places::int
 ),
 head as materialized (
     select live.place, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots
@@ -213,6 +249,16 @@ taken as (
     left join moved on moved.line_id = allotted.id
     group by allotted.id, allotted.lane_id, allotted.slots
 ),
+-- They line up again in the order in which they were served; else the first would be first each time.
+turned as materialized (
+    select served.id, nextval('oncue.turns') as turn
+    from (
+        select allotted.id
+        from allotted
+        where allotted.is_served
+        order by allotted.served, allotted.id
+    ) as served
+),
 filled as (
     select taken.lane_id, taken.slots - sum(taken.runs)::int as left_over, sum(taken.runs)::int as runs
     from taken
@@ -222,10 +268,11 @@ filled as (
 lines_served as (
     update oncue.lines as line
     set pending = line.pending - taken.runs,
-        served = (select nextval('oncue.turns')),
+        served = coalesce(turned.turn, line.served),
         open = filled.left_over is null or filled.left_over > 0,
         eligible = (filled.left_over is null or filled.left_over > 0) and line.pending > taken.runs
     from taken
+    left join turned on turned.id = taken.id
     left join filled on filled.lane_id = taken.lane_id
     where line.id = taken.id
 ),
