@@ -216,9 +216,9 @@ REFUSED: Final = [
     Refused("max_attempts", 251, "1 to 250", {"maxAttempts": 251}, "expected 1 to 250"),
     Refused("max_duration", 0, "more than nothing", {"maxDuration": 0}, "expected seconds"),
     Refused("machine", "huge", "small-1x", {"machine": "huge"}, "small-1x"),
-    Refused("region", "", "region", {"region": ""}, "letters, digits"),
+    Refused("region", "eu central", "1 to 64 letters, digits", {"region": ""}, "letters, digits"),
     Refused("priority", -1, "seconds of head start", {"priority": 1e12}, "seconds of head start"),
     Refused("tags", ["t"] * 11, "at most 10", {"tags": [f"t{n}" for n in range(11)]}, "at most 10"),
     Refused("metadata", ["a"], "a dict", {"metadata": ["a"]}, "expected a JSON object"),
-    Refused("version", "", "version", {"lockToVersion": "one"}, "a day and a number"),
+    Refused("version", "latest", "a day and a number", {"lockToVersion": "one"}, "a day and a number"),
 ]

@@ -27,8 +27,6 @@ from oncue.protocol.triggers import (
 )
 
 _TASK_ID: Final = re.compile(r"[^\x00-\x1f\x7f]+")
-_REGION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_VERSION: Final = re.compile(r"\d{8}\.\d+")
 _MAX_DURATION_FLOOR: Final = 5.0
 _INT4: Final = 2_147_483_647
 _KEY_LIFETIME: Final = datetime.timedelta(days=30)
@@ -208,19 +206,18 @@ def read_machine(option: str | None) -> str | None:
 
 def read_region(option: str | None) -> str | None:
     """Return the name of a region."""
-    if option is not None and (len(option) > limits.MAX_REGION_LENGTH or _REGION.fullmatch(option) is None):
+    if option is not None and not names.is_region(option):
         raise UnprocessableRequest(
-            f"options.region: {option[:60]!r} is not a region's name; expected 1 to {limits.MAX_REGION_LENGTH} "
-            "letters, digits, or any of _ . -"
+            f"options.region: {option[:60]!r} is not a region's name; expected {names.REGION_FORM}"
         )
     return option
 
 
 def read_version(option: str | None) -> str | None:
     """Return the version of the code that the run is locked to."""
-    if option is not None and (len(option) > limits.MAX_VERSION_LENGTH or _VERSION.fullmatch(option) is None):
+    if option is not None and not names.is_version(option):
         raise UnprocessableRequest(
-            f'options.lockToVersion: {option[:60]!r} is not a version; expected a day and a number: "20300131.1"'
+            f"options.lockToVersion: {option[:60]!r} is not a version; expected {names.VERSION_FORM}"
         )
     return option
 

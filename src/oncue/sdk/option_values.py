@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from oncue.protocol import codec, durations, limits
+from oncue.protocol import codec, durations, limits, names
 from oncue.protocol.machines import MACHINES
 from oncue.protocol.triggers import DebounceOption, IdempotencyKeyOptions, QueueOption
 from oncue.sdk import idempotency, queue
@@ -192,13 +192,16 @@ def _is_text(value: object, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest
 
 
-def _text(option: str, accepted: str) -> Callable[[object], str]:
-    def reader(value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise _refused(option, value, accepted)
-        return value
+def _region(value: object) -> object:
+    if not names.is_region(value):
+        raise _refused("region", value, names.REGION_FORM)
+    return value
 
-    return reader
+
+def _version(value: object) -> object:
+    if not names.is_version(value):
+        raise _refused("version", value, names.VERSION_FORM)
+    return value
 
 
 _READERS: Final[dict[str, Callable[[object], Any]]] = {
@@ -212,9 +215,9 @@ _READERS: Final[dict[str, Callable[[object], Any]]] = {
     "max_attempts": _max_attempts,
     "max_duration": _seconds,
     "machine": read_machine,
-    "region": _text("region", 'the name of a region, for instance "eu-central-1"'),
+    "region": _region,
     "priority": _priority,
     "tags": _tags,
     "metadata": _metadata,
-    "version": _text("version", "the version of a worker"),
+    "version": _version,
 }
