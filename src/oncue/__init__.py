@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from oncue.protocol.errors import ApiError as ApiError
     from oncue.protocol.errors import BadRequest as BadRequest
     from oncue.protocol.errors import BatchTriggerError as BatchTriggerError
+    from oncue.protocol.errors import CallDiffers as CallDiffers
     from oncue.protocol.errors import Conflict as Conflict
     from oncue.protocol.errors import ConnectionFailed as ConnectionFailed
     from oncue.protocol.errors import LeaseLost as LeaseLost
@@ -70,6 +71,7 @@ _HOMES: Final = {
     "BatchHandle": "oncue.sdk.handles",
     "BatchResult": "oncue.sdk.results",
     "BatchTriggerError": _ERRORS,
+    "CallDiffers": _ERRORS,
     "Conflict": _ERRORS,
     "ConnectionFailed": _ERRORS,
     "Context": "oncue.sdk.context",
@@ -129,6 +131,7 @@ __all__ = [
     "BatchHandle",
     "BatchResult",
     "BatchTriggerError",
+    "CallDiffers",
     "Conflict",
     "ConnectionFailed",
     "Context",

@@ -159,6 +159,51 @@ async def test_parent_of_a_killed_worker_ends_elsewhere(own_stack: Stack, marks:
         assert ended.attempt_count == 1
 
 
+@pytest.mark.parametrize("task_id", ["remembering", "remembering-plain"])
+async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: Marks, task_id: str) -> None:
+    def parents() -> list[str]:
+        return [line for line in lines(marks.ledger) if line.startswith("parent ")]
+
+    with called(own_stack.start_server(**SHORT_LEASE)):
+        first = own_stack.start_worker(PROGRAM)
+        handle = await tasks.trigger(task_id, marks.payload)
+        await eventually(lambda: len(parents()) == 1, "the parent has waited three times")
+        own_stack.start_worker(PROGRAM)
+        first.kill()
+        await eventually(lambda: len(parents()) == 2, "the parent comes to the same place elsewhere")
+        marks.gate.touch()
+        ended = await _ended(handle)
+
+    (_, one_worker, one_child), (_, other_worker, other_child) = (line.split() for line in parents())
+    assert (ended.status, ended.output, ended.attempt_count) == ("COMPLETED", [2, 3, 4, 5, 6], 1)
+    assert one_worker != other_worker
+    assert one_child == other_child
+    assert sorted(line for line in lines(marks.ledger) if line.startswith("child ")) == [
+        f"child {number}" for number in range(1, 7)
+    ]
+
+
+@pytest.mark.parametrize(("task_id", "status"), [("forgetful", "FAILED"), ("forgiving", "COMPLETED")])
+async def test_call_with_another_payload_is_told(own_stack: Stack, marks: Marks, task_id: str, status: str) -> None:
+    first = own_stack.start_worker(PROGRAM, grace="0.1", queues=f"task/{task_id}")
+    with called(own_stack.server):
+        handle = await tasks.trigger(task_id, marks.payload)
+        await marks.started()
+        first.signal(signal.SIGTERM)
+        assert await first.ended() == 0
+        second = own_stack.start_worker(PROGRAM, queues=f"task/{task_id}")
+        marks.gate.touch()
+        ended = await _ended(handle)
+
+    assert ended.status == status
+    if status == "FAILED":
+        assert ended.error is not None
+        assert ended.error.name == "CallDiffers"
+        assert "has another payload than when it made run_" in ended.error.message
+    else:
+        assert "call.differed" in second.said
+
+
 async def test_worker_goes_on_when_its_server_is_restarted(own_stack: Stack, marks: Marks) -> None:
     server = own_stack.server
     port = urlsplit(server.url).port or 0

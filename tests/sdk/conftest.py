@@ -174,6 +174,7 @@ class FakeRun:
     keys: list[str] = field(default_factory=list)
     batch_results: list[ChildResult] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
+    differences: list[tuple[str, str]] = field(default_factory=list)
     woken: list[int] = field(default_factory=list)
     """Threads on which the metadata began to have something to tell."""
     flushes: list[bool] = field(default_factory=list)
@@ -181,10 +182,16 @@ class FakeRun:
     result_of: Callable[[str], ChildResult] | None = None
     on_batch_wait: Callable[[str], Sequence[ChildResult]] | None = None
 
-    def call_key(self, kind: str, task: str) -> str:
+    def call_key(self, kind: str, task: str, key: str | None = None) -> str:
+        if key is not None:
+            self.keys.append(f"{kind}:{task}={key}")
+            return self.keys[-1]
         key = f"{kind}:{task}#{1 + sum(known.startswith(f'{kind}:{task}#') for known in self.keys)}"
         self.keys.append(key)
         return key
+
+    def note_difference(self, task: str, run_id: str) -> None:
+        self.differences.append((task, run_id))
 
     async def wait_for_run(self, run_id: str) -> ChildResult:
         self.waited_for.append(run_id)

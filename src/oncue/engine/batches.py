@@ -23,6 +23,7 @@ from oncue.engine import (
     batch_rows,
     debouncing,
     dispatch,
+    journal,
     matching,
     option_rules,
     request_keys,
@@ -34,8 +35,10 @@ from oncue.engine import (
 from oncue.engine.batch_rows import BatchRow, usable
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
+from oncue.engine.journal import Caller, RecordedBatch
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment, RunId
+from oncue.engine.triggering import ParentRun
 from oncue.engine.waits import Wait
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BadRequest, UnprocessableRequest
@@ -94,14 +97,7 @@ async def create(
         LeaseLost: The parent is no longer executed by the worker that asks.
         UnprocessableRequest: An option that is not honoured yet.
     """
-    if not 1 <= request.run_count <= limits.MAX_BATCH_ITEMS:
-        raise BadRequest(
-            f"Batch runCount of {request.run_count} exceeds maximum allowed of {limits.MAX_BATCH_ITEMS}."
-            if request.run_count > 0
-            else f"runCount: found {request.run_count}; expected 1 to {limits.MAX_BATCH_ITEMS}"
-        )
-    if request.idempotency_key is not None:
-        option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
+    _check(request)
     parent = requests.parse_parent(
         request.parent_run_id,
         request.parent_epoch,
@@ -112,8 +108,11 @@ async def create(
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
         batch = (await request_keys.first_targets(tx, environment, {request_key: batch}))[request_key]
+    caller = row = None
     if parent is not None:
-        await _check_parent(tx, environment, parent, batch)
+        row, caller = await _check_parent(tx, environment, parent, batch)
+    if caller is not None and (before := await journal.recorded_batch(tx, environment, caller)) is not None:
+        return await _made_before(tx, environment, parent, before, effects=effects)
     replayed = None if request.idempotency_key is None else await _replayed(tx, environment, request)
     created = None
     if replayed is None:
@@ -125,6 +124,8 @@ async def create(
             parent_id=None if parent is None else parent.run_id,
             waits=parent is not None and parent.waits,
             idempotency_key=request.idempotency_key,
+            call_key=request.call_key,
+            parent_attempt=None if row is None else row.attempt,
         )
     target = batch if replayed is None else replayed.id
     if parent is not None and parent.waits:
@@ -135,6 +136,17 @@ async def create(
         is_cached=replayed is not None and replayed.is_sealed,
         idempotency_key=request.idempotency_key,
     )
+
+
+def _check(request: CreateBatchRequest) -> None:
+    if not 1 <= request.run_count <= limits.MAX_BATCH_ITEMS:
+        raise BadRequest(
+            f"Batch runCount of {request.run_count} exceeds maximum allowed of {limits.MAX_BATCH_ITEMS}."
+            if request.run_count > 0
+            else f"runCount: found {request.run_count}; expected 1 to {limits.MAX_BATCH_ITEMS}"
+        )
+    if request.idempotency_key is not None:
+        option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
 
 
 async def fill(
@@ -241,11 +253,25 @@ async def _replayed(tx: Tx, environment: Environment, request: CreateBatchReques
     return row
 
 
-async def _check_parent(tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID) -> None:
+async def _made_before(
+    tx: Tx, environment: Environment, parent: ParentCall | None, before: RecordedBatch, *, effects: Effects
+) -> CreateBatchResponse:
+    """Answer a call that a run made before it was started again: with the batch of then, which it waits for anew."""
+    if parent is not None and parent.waits:
+        await _park_parent(tx, environment, parent, before.id, is_new=False, effects=effects)
+    return CreateBatchResponse(ids.show(ids.BATCH, before.id), before.run_count, is_cached=before.is_sealed)
+
+
+async def _check_parent(
+    tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID
+) -> tuple[ParentRun | None, Caller | None]:
+    """Lock the run that calls; returns it, and who calls where the call may have been made before."""
     call = NewRun(run_id=batch, task="", parent=parent)
-    refused = triggering.refusal(parent, await triggering.lock_parents(tx, environment, [call]))
+    parents = await triggering.lock_parents(tx, environment, [call])
+    refused = triggering.refusal(parent, parents)
     if refused is not None:
         raise refused
+    return parents.get(parent.run_id), triggering.caller_of(parent, parents)
 
 
 async def _park_parent(

@@ -143,6 +143,8 @@ def parse_parent(
         raise UnprocessableRequest(
             "resumeParentOnCompletion needs parentEpoch and parentWorkerId: the execution that waits"
         )
+    if call_key is not None:
+        option_rules.check_key(call_key, "callKey", limits.MAX_CALL_KEY_LENGTH)
     return ParentCall(
         ids.parse(ids.RUN, run),
         epoch,

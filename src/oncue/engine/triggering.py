@@ -13,13 +13,14 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
-from oncue.engine import debouncing, dispatch, lifetimes, matching, placing, queues, request_keys, waits
+from oncue.engine import debouncing, dispatch, journal, lifetimes, matching, placing, queues, request_keys, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
+from oncue.engine.journal import Caller
 from oncue.engine.matching import Matches
 from oncue.engine.placing import Place, Wanted
 from oncue.engine.requests import NewRun, ParentCall
@@ -36,6 +37,8 @@ class Triggered(msgspec.Struct, frozen=True):
 
     run_id: uuid.UUID
     is_cached: bool = False
+    payload_differs: bool = False
+    """The call was made before, with another payload, which the run has."""
 
 
 class ParentRun(msgspec.Struct, frozen=True):
@@ -48,6 +51,9 @@ class ParentRun(msgspec.Struct, frozen=True):
     """A worker executes it, or it waits there."""
     root_id: uuid.UUID | None
     depth: int
+    attempt: int
+    is_restarted: bool
+    """It has been started again from the top, in this attempt or an earlier one."""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -75,7 +81,8 @@ async def trigger_many(
     parents = await lock_parents(tx, environment, runs)
     refusals = [refusal(run.parent, parents) for run in runs]
     accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
-    named = await _named_as_first(tx, environment, accepted)
+    first = await _named_as_first(tx, environment, accepted)
+    named, differing = await _named_as_recorded(tx, environment, first, parents)
     matches = await matching.match(tx, environment, named)
     new_waits = await _park(tx, environment, named, matches, changes=changes)
     # By id: the same request may have come twice within the group.
@@ -94,7 +101,7 @@ async def trigger_many(
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     made = iter(named)
-    return [refused or _triggered(next(made), matches) for refused in refusals]
+    return [refused or _triggered(next(made), matches, differing) for refused in refusals]
 
 
 async def insert(
@@ -178,13 +185,50 @@ async def _named_as_first(tx: Tx, environment: Environment, runs: Sequence[NewRu
     ]
 
 
-def _triggered(run: NewRun, matches: Matches) -> Triggered | ApiError:
+async def _named_as_recorded(
+    tx: Tx, environment: Environment, runs: Sequence[NewRun], parents: dict[uuid.UUID, ParentRun]
+) -> tuple[list[NewRun], set[uuid.UUID]]:
+    """Give each call that its parent made before, in the same attempt, the id of the run that it made then.
+
+    Returns:
+        The calls, and the ids of those whose payload is another one now.
+    """
+    callers = {caller: run for run in runs if (caller := caller_of(run.parent, parents)) is not None}
+    recorded = await journal.recorded_runs(tx, environment, list(callers))
+    if not recorded:
+        return list(runs), set()
+    named, differing = [], set()
+    for run in runs:
+        caller = caller_of(run.parent, parents)
+        before = None if caller is None else recorded.get((caller.run_id, caller.call_key))
+        if before is None:
+            named.append(run)
+            continue
+        named.append(msgspec.structs.replace(run, run_id=before.run_id))
+        if (run.payload, run.payload_type) != (before.payload, before.payload_type):
+            differing.add(before.run_id)
+    return named, differing
+
+
+def caller_of(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> Caller | None:
+    """Return who calls, where the call may have been made before: by a run that was started again."""
+    if parent is None or parent.epoch is None or parent.call_key is None:
+        return None
+    row = parents.get(parent.run_id)
+    if row is None or not row.is_restarted:
+        return None
+    return Caller(row.run_id, row.attempt, parent.call_key)
+
+
+def _triggered(run: NewRun, matches: Matches, differing: Collection[uuid.UUID]) -> Triggered | ApiError:
     if _waits_for_itself(run, matches):
         return UnprocessableRequest(
             "the run that waits is the one its idempotency or debounce key stands for, and would wait for itself; "
             "use another key, or trigger without waiting"
         )
-    return Triggered(matches.target(run), is_cached=run.run_id in matches.cached)
+    return Triggered(
+        matches.target(run), is_cached=run.run_id in matches.cached, payload_differs=run.run_id in differing
+    )
 
 
 def _waits_for_itself(run: NewRun, matches: Matches) -> bool:
@@ -252,6 +296,8 @@ def _columns(
         "idempotency_keys": [None if run.idempotency is None else run.idempotency.key for run in runs],
         "idempotency_options": [None if run.idempotency is None else run.idempotency.shown_as for run in runs],
         "replayed_from": [run.replayed_from for run in runs],
+        "call_keys": [None if run.parent is None else run.parent.call_key for run in runs],
+        "parent_attempts": [None if parent is None else parent.attempt for parent in related],
     }
 
 

@@ -211,6 +211,12 @@ class BatchTriggerError(OncueError):
         self.cause = cause
 
 
+class CallDiffers(OncueError):
+    """A run that was started again made a call with another payload than before, and its task is ``strict``."""
+
+    code = "call_differs"
+
+
 class AbortRun(OncueError):
     """Raised by a task to fail its run at once: no further attempt is made."""
 

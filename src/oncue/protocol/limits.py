@@ -31,6 +31,8 @@ MAX_CONCURRENCY_KEY_BYTES: Final = 512
 MAX_REGION_LENGTH: Final = 64
 MAX_VERSION_LENGTH: Final = 64
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 2_048
+MAX_CALL_KEY_LENGTH: Final = 2_560
+"""A task's id and an idempotency key fit in."""
 MAX_DEBOUNCE_KEY_LENGTH: Final = 512
 MAX_OVERRIDE_LIMIT: Final = 100_000
 """Largest limit of a queue that an operator can set. Source: the official API's own."""

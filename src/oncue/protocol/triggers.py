@@ -103,6 +103,8 @@ class TriggerResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     id: str
     is_cached: bool
     """Without a default, so that it is sent even when false: the official client requires it."""
+    payload_differs: bool = False
+    """The run was made by the same call before its parent was started again, with another payload, which it keeps."""
 
 
 class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
-from oncue.sdk import filling, inside, triggering
+from oncue.sdk import filling, idempotency, inside, triggering
 from oncue.sdk.filling import AnyBatchHandle, AnyBatchResult
 from oncue.sdk.triggering import Target
 
@@ -31,14 +31,14 @@ def start(
         options: Defaults for the items.
         by_task: Each item must have its task at hand.
     """
-    lineage = inside.lineage("batch", _counted_as(to))
+    lineage = _lineage("batch", to, options)
     make = partial(filling.trigger, of=to, options=options, lineage=lineage, by_task=by_task)
     return filling.start(name, items, make)
 
 
 def run(items: object, to: Target | None, options: Mapping[str, Any], *, by_task: bool = False) -> AnyBatchHandle:
     """Trigger a batch on this thread; arguments as for ``start``."""
-    lineage = inside.lineage("batch", _counted_as(to))
+    lineage = _lineage("batch", to, options)
     return filling.run(items, partial(filling.trigger, of=to, options=options, lineage=lineage, by_task=by_task))
 
 
@@ -51,7 +51,7 @@ def start_and_wait(
         OutsideTaskError: No run is executing here.
     """
     parent = inside.parent(name.rpartition(".")[2], blocking=False)
-    lineage = inside.lineage("batch-wait", _counted_as(to))
+    lineage = _lineage("batch-wait", to, options)
     make = partial(filling.trigger_and_wait, of=to, options=options, lineage=lineage, parent=parent, by_task=by_task)
     return filling.start(name, items, make)
 
@@ -61,12 +61,15 @@ def run_and_wait(
 ) -> AnyBatchResult:
     """Trigger a batch and wait for it on this thread; arguments and errors as for ``start_and_wait``."""
     parent = inside.parent(name, blocking=True)
-    lineage = inside.lineage("batch-wait", _counted_as(to))
+    lineage = _lineage("batch-wait", to, options)
     return filling.run(
         items,
         partial(filling.trigger_and_wait, of=to, options=options, lineage=lineage, parent=parent, by_task=by_task),
     )
 
 
-def _counted_as(to: Target | None) -> str:
-    return filling.SEVERAL if to is None else to.id
+def _lineage(kind: str, to: Target | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    key = options.get("idempotency_key")
+    return inside.lineage(
+        kind, filling.SEVERAL if to is None else to.id, None if key is None else idempotency.sent(key)
+    )

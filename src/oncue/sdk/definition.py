@@ -72,6 +72,7 @@ def task(
     machine: Machine | None = None,
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
+    strict: bool = False,
 ) -> TaskDecorator: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -83,6 +84,7 @@ def task(
     machine: str | None = None,
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
+    strict: bool = False,
 ) -> Any:
     """Make a task of a function, ``async def`` or plain ``def``.
 
@@ -96,7 +98,9 @@ def task(
         retry: ``Retry(...)`` or a dict of its arguments; by default one attempt.
         machine: Preset of memory and CPU. Recorded and shown; it has no effect yet.
         max_duration: Longest compute time of an attempt; numbers are seconds.
-        ttl: How long a run may wait before it starts; numbers are seconds. Recorded and shown; no run expires yet.
+        ttl: How long a run may wait before it starts; numbers are seconds.
+        strict: A run that is started again because its worker was lost, and then calls with another payload than
+            before, fails with ``CallDiffers``. Otherwise it goes on with the run it made then, and a warning is logged.
 
     Raises:
         TypeError: A task cannot be called with the function's parameters; says what is accepted.
@@ -119,6 +123,7 @@ def task(
             machine=_machine(machine),
             max_duration=None if max_duration is None else durations.read(max_duration, "max_duration"),
             ttl=None if ttl is None else durations.read(ttl, "ttl"),
+            strict=strict,
         )
         registry.register(made)
         return made

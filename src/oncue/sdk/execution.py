@@ -38,10 +38,17 @@ class Execution(Protocol):
     def blocks_thread(self) -> bool:
         """Whether the task is a plain function on a thread of its own, which may block."""
 
-    def call_key(self, kind: str, task: str) -> str:
-        """Name a durable call, ``kind:task#n`` with n counting such calls of this execution from 1.
+    def call_key(self, kind: str, task: str, key: str | None = None) -> str:
+        """Name a durable call, ``kind:task=key``, or without a key ``kind:task#n``, counted from 1 in this execution.
 
         Taken when the function is called, not when it is awaited, so that ``asyncio.gather`` keeps it stable.
+        """
+
+    def note_difference(self, task: str, run_id: str) -> None:
+        """Take note that a call which was made before this execution began stands for a run with another payload.
+
+        Raises:
+            CallDiffers: The task that calls is strict.
         """
 
     def wait_for_run(self, run_id: str) -> Coroutine[Any, Any, ChildResult]:

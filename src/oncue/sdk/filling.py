@@ -231,9 +231,10 @@ def _trigger_and_wait(batch: Batch, creation: CreateBatchRequest, parent: Execut
     try:
         batch_id, _ = yield from _filled(batch, creation)
     except BatchTriggerError as error:
-        if not (yield from _arrived_after_all(creation.id, parent, error)):
+        # A run that was started again may have filled the batch that it made before.
+        batch_id = error.batch_id or creation.id
+        if not (yield from _arrived_after_all(batch_id, parent, error)):
             raise
-        batch_id = creation.id
     tasks = {target.id: target.task for target in batch.targets}
     # The batch holds all payloads, and the run may be parked for days.
     del batch, creation

@@ -32,12 +32,13 @@ def current() -> Context:
     return running.context
 
 
-def lineage(kind: str, task: str) -> dict[str, Any]:
+def lineage(kind: str, task: str, key: str | None = None) -> dict[str, Any]:
     """Return what a durable call says of the run it is made from; nothing where there is none.
 
     Args:
         kind: ``trigger``, ``wait``, ``batch`` or ``batch-wait``.
         task: The task's id, or ``*`` for a batch of several.
+        key: The idempotency key of the call, as it is sent.
     """
     running = execution.current.get()
     if running is None:
@@ -46,8 +47,19 @@ def lineage(kind: str, task: str) -> dict[str, Any]:
         "parent_run_id": running.context.run.id,
         "parent_epoch": running.epoch,
         "parent_worker_id": running.worker_id,
-        "call_key": running.call_key(kind, task),
+        "call_key": running.call_key(kind, task, key),
     }
+
+
+def note_difference(task: str, run_id: str) -> None:
+    """Tell the run that calls that it called with another payload before it was started again.
+
+    Raises:
+        CallDiffers: Its task is strict.
+    """
+    running = execution.current.get()
+    if running is not None:
+        running.note_difference(task, run_id)
 
 
 def is_test() -> bool | None:

@@ -59,6 +59,7 @@ class Task(Generic[P_contra, R_co]):
         machine: str | None = None,
         max_duration: datetime.timedelta | None = None,
         ttl: datetime.timedelta | None = None,
+        strict: bool = False,
     ) -> None:
         self.function = function
         """The function itself."""
@@ -70,6 +71,8 @@ class Task(Generic[P_contra, R_co]):
         self.machine = machine
         self.max_duration = max_duration
         self.ttl = ttl
+        self.strict = strict
+        """Whether a call that differs from the one made before the run was started again is an error."""
         self.is_async = signature.is_async(function)
         """Whether it runs on an event loop; otherwise on a thread."""
         self.parameters: Literal[0, 1, 2] = signature.parameters(function)

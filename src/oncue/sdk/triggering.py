@@ -60,7 +60,7 @@ def trigger(to: Target, payload: object, options: Mapping[str, Any]) -> Flow[Run
         ValueError: An option's value makes no sense.
     """
     request = _request(to, payload, options)
-    lineage = inside.lineage("trigger", to.id)
+    lineage = inside.lineage("trigger", to.id, request.options.idempotency_key)
     return _trigger(to, requests.trigger(to.id, _sent_from(request, lineage, waits=False)))
 
 
@@ -79,9 +79,9 @@ def trigger_and_wait(to: Target, payload: object, options: Mapping[str, Any], *,
     """
     parent = inside.parent("trigger_and_wait", blocking=blocking)
     request = _request(to, payload, options)
-    lineage = inside.lineage("wait", to.id)
+    lineage = inside.lineage("wait", to.id, request.options.idempotency_key)
     call = requests.trigger(to.id, _sent_from(request, lineage, waits=True))
-    return _trigger_and_wait(call, parent, to.task)
+    return _trigger_and_wait(to, call, parent)
 
 
 def document(to: Target, payload: object) -> msgspec.Raw:
@@ -143,16 +143,20 @@ def _sent_from(request: TriggerRequest, lineage: Mapping[str, Any], *, waits: bo
 
 def _trigger(to: Target, call: requests.Call[requests.TriggerAnswer]) -> Flow[RunHandle[Any]]:
     response, token = yield from flows.exchange(call)
+    if response.payload_differs:
+        inside.note_difference(to.id, response.id)
     read_output = None if to.task is None else to.task.read_output
     return RunHandle(response.id, to.id, response.is_cached, public_access_token=token, read_output=read_output)
 
 
-def _trigger_and_wait(
-    call: requests.Call[requests.TriggerAnswer], parent: Execution, task: Callee | None
-) -> Flow[AnyResult]:
+def _trigger_and_wait(to: Target, call: requests.Call[requests.TriggerAnswer], parent: Execution) -> Flow[AnyResult]:
     answer = yield from flows.exchange(call)
     run_id = answer.response.id
+    differs = answer.response.payload_differs
     # The call holds the payload, and the run may be parked for days.
     del answer, call
     child: ChildResult = yield Park(parent, partial(parent.wait_for_run, run_id))
-    return settled(child, task)
+    # Only now: the server has the run parked until its wait is over.
+    if differs:
+        parent.note_difference(to.id, run_id)
+    return settled(child, to.task)

@@ -16,7 +16,8 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from oncue.protocol.errors import OncueError, RunCancelled, RunLost, RunStopped
+from oncue import telemetry
+from oncue.protocol.errors import CallDiffers, OncueError, RunCancelled, RunLost, RunStopped
 from oncue.protocol.work import Assignment, ChildResult
 from oncue.sdk.context import Context, context_from
 from oncue.sdk.metadata_buffer import MetadataBuffer
@@ -209,18 +210,33 @@ class HeldRun:
         """Whether the task is a plain function on a thread of its own."""
         return self.task is not None and not self.task.is_async
 
-    def call_key(self, kind: str, task: str) -> str:
-        """Name a durable call, counting from 1.
+    def call_key(self, kind: str, task: str, key: str | None = None) -> str:
+        """Name a durable call, by its idempotency key, or counting from 1.
 
         Raises:
             RunStopped: The run must not go on.
         """
         self._check()
+        name = f"{kind}:{task}"
+        if key is not None:
+            return f"{name}={key}"
         if self._calls is None:
             self._calls = {}
-        name = f"{kind}:{task}"
         # setdefault and next are atomic each, for plain functions that start threads.
         return f"{name}#{next(self._calls.setdefault(name, itertools.count(1)))}"
+
+    def note_difference(self, task: str, run_id: str) -> None:
+        """Log that a call stands for a run with another payload; an error where the task is strict.
+
+        Raises:
+            CallDiffers: The task is strict.
+        """
+        if self.task is not None and self.task.strict:
+            raise CallDiffers(
+                f"this run was started again, and its call of {task!r} has another payload than when it made "
+                f"{run_id}; let the payload depend on nothing that changes, or drop strict=True to go on with that run"
+            )
+        telemetry.event("call.differed", run_id=self.run_id, task=self.task_id, called=task, made=run_id)
 
     def wait_for_run(self, run_id: str) -> Coroutine[Any, Any, ChildResult]:
         """Park until a child has ended."""

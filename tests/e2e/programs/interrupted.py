@@ -45,3 +45,56 @@ async def waits_for_tomorrow(payload: None, ctx: Context) -> None:
 @task
 async def where(payload: None, ctx: Context) -> str:
     return ctx.worker.id
+
+
+@task
+async def counted_child(payload: list[str]) -> int:
+    """Note that it ran."""
+    ledger, name = payload
+    gates.note(ledger, f"child {name}")
+    return int(name)
+
+
+@task(id="remembering")
+async def remembering(payload: list[str], ctx: Context) -> list[int]:
+    """Trigger, wait, wait for a batch; then stay until the gate is open, and wait once more."""
+    ledger, gate = payload
+    handle = await counted_child.trigger([ledger, "1"])
+    two = await counted_child.trigger_and_wait([ledger, "2"]).unwrap()
+    more = await counted_child.batch_trigger_and_wait([item([ledger, "3"]), item([ledger, "4"])])
+    keyed = await counted_child.trigger_and_wait([ledger, "5"], idempotency_key="five").unwrap()
+    gates.note(ledger, f"parent {ctx.worker.id} {handle.id}")
+    await gates.opened(gate)
+    six = await counted_child.trigger_and_wait([ledger, "6"]).unwrap()
+    return [two, *(run.unwrap() for run in more.runs), keyed, six]
+
+
+@task(id="remembering-plain")
+def remembering_plain(payload: list[str], ctx: Context) -> list[int]:
+    ledger, gate = payload
+    handle = counted_child.sync.trigger([ledger, "1"])
+    two = counted_child.sync.trigger_and_wait([ledger, "2"]).unwrap()
+    more = counted_child.sync.batch_trigger_and_wait([item([ledger, "3"]), item([ledger, "4"])])
+    keyed = counted_child.sync.trigger_and_wait([ledger, "5"], idempotency_key="five").unwrap()
+    gates.note(ledger, f"parent {ctx.worker.id} {handle.id}")
+    gates.opened_blocking(gate)
+    six = counted_child.sync.trigger_and_wait([ledger, "6"]).unwrap()
+    return [two, *(run.unwrap() for run in more.runs), keyed, six]
+
+
+@task(id="forgetful", strict=True)
+async def forgetful(payload: list[str], ctx: Context) -> None:
+    """Call with a payload that is another one on each worker."""
+    ledger, gate = payload
+    await gated.trigger([ledger, ctx.worker.id])
+    gates.note(ledger, f"parent {ctx.worker.id}")
+    await gates.opened(gate)
+
+
+@task(id="forgiving")
+async def forgiving(payload: list[str], ctx: Context) -> str:
+    ledger, gate = payload
+    handle = await gated.trigger([ledger, ctx.worker.id])
+    gates.note(ledger, f"parent {ctx.worker.id}")
+    await gates.opened(gate)
+    return handle.id

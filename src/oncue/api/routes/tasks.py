@@ -19,7 +19,7 @@ async def trigger(call: Call, request: TriggerRequest) -> Answer:
     """Make a run; callers that arrive together share a transaction."""
     run = requests.plan(call.parameters["task"], _with_headers(call, request), request_key=call.request_key)
     triggered = await call.services.triggers.submit(call.environment, run)
-    return Answer(TriggerResponse(ids.show(ids.RUN, triggered.run_id), triggered.is_cached))
+    return Answer(TriggerResponse(ids.show(ids.RUN, triggered.run_id), triggered.is_cached, triggered.payload_differs))
 
 
 def _with_headers(call: Call, request: TriggerRequest) -> TriggerRequest:

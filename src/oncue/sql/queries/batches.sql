@@ -1,7 +1,10 @@
 -- name: create :maybe RunId
 -- Make a batch unless it is there.
-insert into oncue.batches (env_id, id, run_count, parent_id, waits, idempotency_key)
-values (:env_id::int, :id::uuid, :run_count::int, :parent_id::uuid, :waits::boolean, :idempotency_key::text)
+insert into oncue.batches (env_id, id, run_count, parent_id, waits, idempotency_key, call_key, parent_attempt)
+values (
+    :env_id::int, :id::uuid, :run_count::int, :parent_id::uuid, :waits::boolean, :idempotency_key::text,
+    :call_key::text, :parent_attempt::smallint
+)
 on conflict (env_id, id) do nothing
 returning id as run_id;
 
