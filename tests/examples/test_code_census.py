@@ -39,7 +39,8 @@ def tasks() -> ModuleType:
 def test_whole_library_is_listed_once_and_in_order(tasks: ModuleType) -> None:
     files = tasks.python_files()
 
-    assert len(files) > 1_600
+    # Distributions may leave out the library's own tests, which are more than half of it.
+    assert len(files) > 500
     assert files == sorted(set(files))
     assert not [file for file in files if "site-packages" in file]
     assert all((Path(sysconfig.get_path("stdlib")) / file).is_file() for file in files[::100])
