@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from oncue.protocol.errors import Unauthorized as Unauthorized
     from oncue.protocol.errors import Unavailable as Unavailable
     from oncue.protocol.errors import UnprocessableRequest as UnprocessableRequest
+    from oncue.protocol.errors import WaitTimedOut as WaitTimedOut
     from oncue.protocol.failures import ShownError as ShownError
     from oncue.protocol.queues import QueueView as QueueView
     from oncue.protocol.retry import Retry as Retry
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from oncue.sdk import runs as runs
     from oncue.sdk import tags as tags
     from oncue.sdk import tasks as tasks
+    from oncue.sdk import wait as wait
     from oncue.sdk.context import Context as Context
     from oncue.sdk.definition import task as task
     from oncue.sdk.handles import BatchHandle as BatchHandle
@@ -59,6 +61,9 @@ if TYPE_CHECKING:
     from oncue.sdk.run import Run as Run
     from oncue.sdk.settings import configure as configure
     from oncue.sdk.task import Task as Task
+    from oncue.sdk.tokens import Completed as Completed
+    from oncue.sdk.tokens import TimedOut as TimedOut
+    from oncue.sdk.tokens import Token as Token
 
     __version__: str
 
@@ -74,6 +79,7 @@ _HOMES: Final = {
     "CallDiffers": _ERRORS,
     "Conflict": _ERRORS,
     "ConnectionFailed": _ERRORS,
+    "Completed": "oncue.sdk.tokens",
     "Context": "oncue.sdk.context",
     "Debounce": "oncue.sdk.options",
     "Failed": "oncue.sdk.results",
@@ -102,10 +108,13 @@ _HOMES: Final = {
     "ShownError": "oncue.protocol.failures",
     "SubtaskUnwrapError": _ERRORS,
     "Task": "oncue.sdk.task",
+    "TimedOut": "oncue.sdk.tokens",
+    "Token": "oncue.sdk.tokens",
     "TriggerOptions": "oncue.sdk.options",
     "Unauthorized": _ERRORS,
     "Unavailable": _ERRORS,
     "UnprocessableRequest": _ERRORS,
+    "WaitTimedOut": _ERRORS,
     "batch": "oncue.sdk.batch",
     "configure": "oncue.sdk.settings",
     "current": "oncue.sdk.inside",
@@ -118,10 +127,11 @@ _HOMES: Final = {
     "tags": "oncue.sdk.tags",
     "task": "oncue.sdk.definition",
     "tasks": "oncue.sdk.tasks",
+    "wait": "oncue.sdk.wait",
 }
 """Where each name is."""
 
-_MODULES: Final = frozenset({"batch", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks"})
+_MODULES: Final = frozenset({"batch", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks", "wait"})
 """Names that stand for a module with its functions."""
 
 __all__ = [
@@ -132,6 +142,7 @@ __all__ = [
     "BatchResult",
     "BatchTriggerError",
     "CallDiffers",
+    "Completed",
     "Conflict",
     "ConnectionFailed",
     "Context",
@@ -162,10 +173,13 @@ __all__ = [
     "ShownError",
     "SubtaskUnwrapError",
     "Task",
+    "TimedOut",
+    "Token",
     "TriggerOptions",
     "Unauthorized",
     "Unavailable",
     "UnprocessableRequest",
+    "WaitTimedOut",
     "__version__",
     "batch",
     "configure",
@@ -179,6 +193,7 @@ __all__ = [
     "tags",
     "task",
     "tasks",
+    "wait",
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from oncue.protocol.work import Assignment, ChildResult
+from oncue.protocol.work import Assignment, ChildResult, WaitpointSettled
 from oncue.sdk import execution, registry, settings, transport
 from oncue.sdk.context import Context, context_from
 from oncue.sdk.metadata_buffer import MetadataBuffer
@@ -174,6 +174,8 @@ class FakeRun:
     keys: list[str] = field(default_factory=list)
     batch_results: list[ChildResult] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
+    settled: WaitpointSettled | None = None
+    """What a wait for a moment or a token ends with."""
     differences: list[tuple[str, str]] = field(default_factory=list)
     woken: list[int] = field(default_factory=list)
     """Threads on which the metadata began to have something to tell."""
@@ -201,6 +203,11 @@ class FakeRun:
     async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
         self.waited_for.append(batch_id)
         return self.batch_results if self.on_batch_wait is None else self.on_batch_wait(batch_id)
+
+    async def wait_for_waitpoint(self, waitpoint_id: str) -> WaitpointSettled:
+        self.waited_for.append(waitpoint_id)
+        assert self.settled is not None
+        return self.settled
 
     @functools.cached_property
     def metadata(self) -> MetadataBuffer:

@@ -283,7 +283,7 @@ async def _park_parent(
     wait = Wait(parent.run_id, parent.epoch, parent.worker_id, batch, parent.call_key)
     new = await waits.park(tx, environment, [wait], changes=changes)
     if new:
-        await waits.register(tx, environment, new, is_batch=True)
+        await waits.register(tx, environment, new, kind="batch")
     if new and not is_new:
         row = await batch_rows.lock(tx, environment, batch)
         if row is not None and row.finished_at is not None:

@@ -16,8 +16,8 @@ import msgspec
 
 from oncue.engine import results
 from oncue.engine.rows import Environment
-from oncue.protocol import ids
-from oncue.protocol.work import BatchSettled, Notice, RunSettled, StopRun
+from oncue.protocol import codec, ids
+from oncue.protocol.work import BatchSettled, Notice, RunSettled, StopRun, WaitpointSettled
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -34,7 +34,7 @@ class NoticeRow(msgspec.Struct, frozen=True):
     id: int
     run_id: uuid.UUID
     epoch: int
-    kind: Literal["run", "batch", "stop"]
+    kind: Literal["run", "batch", "stop", "waitpoint"]
     target_id: uuid.UUID | None
     resumes: bool
     reason: str | None
@@ -45,6 +45,7 @@ class NoticeRow(msgspec.Struct, frozen=True):
     error: str | None
     run_count: int | None
     aborted: str | None
+    timed_out: bool
 
 
 _sql = queries.load("notices")
@@ -98,6 +99,18 @@ def _notice(row: NoticeRow) -> Notice:
             assert row.target_id is not None
             batch = ids.show(ids.BATCH, row.target_id)
             return BatchSettled(row.id, run, row.epoch, batch, row.run_count or 0, row.resumes, row.aborted)
+        case "waitpoint":
+            assert row.target_id is not None
+            return WaitpointSettled(
+                row.id,
+                run,
+                row.epoch,
+                ids.show(ids.WAITPOINT, row.target_id),
+                row.resumes,
+                timed_out=row.timed_out,
+                output=codec.NOTHING if row.output is None else msgspec.Raw(row.output.encode()),
+                output_type=row.output_type or codec.JSON,
+            )
         case "run":
             assert row.target_id is not None
             child = results.child_result(

@@ -94,7 +94,7 @@ async def trigger_many(
         )
     await debouncing.push(tx, environment, matches.pushes)
     if new_waits:
-        await waits.register(tx, environment, new_waits, is_batch=False)
+        await waits.register(tx, environment, new_waits, kind="run")
         known = [wait.target_id for wait in new_waits if wait.target_id not in created]
         if known:
             await waits.settle_ended(tx, environment, known, changes=changes, effects=effects)

@@ -27,6 +27,7 @@ from oncue.engine import (
     placing,
     recovery,
     sweeping,
+    waitpoints,
 )
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
@@ -45,16 +46,18 @@ class Chore(msgspec.Struct, frozen=True):
 
 
 async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
-    """Put every held run whose time has come in line.
+    """Put every held run whose time has come in line, and end every wait for a moment that has come.
 
     Returns:
-        What others must hear of, and how long until the next held run is due; None if none is held.
+        What others must hear of, and how long until the next of them is due; None if there is none.
     """
     effects = Effects()
     while await in_transaction(pool, lambda tx: release_group(tx, effects)) == delays.GROUP:
         pass
-    wait = await in_transaction(pool, delays.next_due)
-    return effects, wait
+    while await in_transaction(pool, lambda tx: waitpoints.settle_due(tx, effects)) == waitpoints.GROUP:
+        pass
+    wait = [await in_transaction(pool, next_due) for next_due in (delays.next_due, waitpoints.next_due)]
+    return effects, min((found for found in wait if found is not None), default=None)
 
 
 async def expire_due(pool: Pool) -> Effects:
@@ -94,6 +97,8 @@ async def make_partitions(pool: Pool) -> Effects:
     await in_transaction(pool, partitions.make_ahead)
     await in_transaction(pool, partitions.forget_request_keys)
     while await in_transaction(pool, idempotency.forget_expired) == idempotency.FORGET_AT_ONCE:
+        pass
+    while await in_transaction(pool, waitpoints.forget_moments) == waitpoints.FORGET_AT_ONCE:
         pass
     while await in_transaction(pool, debouncing.forget_released) == debouncing.FORGET_AT_ONCE:
         pass

@@ -15,6 +15,7 @@ Life of a run, this module's part::
 import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -126,12 +127,14 @@ async def park(tx: Tx, environment: Environment, waits: Sequence[Wait], *, chang
     return list(new.values())
 
 
-async def register(tx: Tx, environment: Environment, waits: Sequence[Wait], *, is_batch: bool) -> None:
+async def register(
+    tx: Tx, environment: Environment, waits: Sequence[Wait], *, kind: Literal["run", "batch", "waitpoint"]
+) -> None:
     """Record what parked runs wait for."""
     await _register(
         tx,
         env_id=environment.id,
-        is_batch=is_batch,
+        kind=kind,
         run_ids=[wait.run_id for wait in waits],
         target_ids=[wait.target_id for wait in waits],
         epochs=[wait.epoch for wait in waits],

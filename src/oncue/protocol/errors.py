@@ -211,10 +211,21 @@ class BatchTriggerError(OncueError):
         self.cause = cause
 
 
+class WaitTimedOut(OncueError):
+    """A token timed out before anybody completed it, and its output was asked for."""
+
+    code: ClassVar[str] = "wait_timed_out"
+
+    def __init__(self, token_id: str) -> None:
+        """Name the token."""
+        self.token_id = token_id
+        super().__init__(f"token {token_id} timed out before it was completed; match on the result to go on without it")
+
+
 class CallDiffers(OncueError):
     """A run that was started again made a call with another payload than before, and its task is ``strict``."""
 
-    code = "call_differs"
+    code: ClassVar[str] = "call_differs"
 
 
 class AbortRun(OncueError):

@@ -23,6 +23,7 @@ RUN: Final = "run"
 BATCH: Final = "batch"
 WORKER: Final = "worker"
 QUEUE: Final = "queue"
+WAITPOINT: Final = "waitpoint"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
@@ -42,6 +43,11 @@ def new_run_id() -> str:
 def new_batch_id() -> str:
     """Mint a batch id, ``batch_`` and 26 characters."""
     return BATCH + "_" + _text(uuid7().int)
+
+
+def new_waitpoint_id() -> str:
+    """Mint the id of a moment or a token that runs wait for, ``waitpoint_`` and 26 characters."""
+    return WAITPOINT + "_" + _text(uuid7().int)
 
 
 def new_worker_id() -> str:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from oncue.protocol.codec import NOTHING
+from oncue.protocol.codec import JSON, NOTHING
 from oncue.protocol.failures import RunError
 from oncue.protocol.retry import RetryPolicy
 
@@ -151,6 +151,44 @@ class BatchSettled(msgspec.Struct, frozen=True, tag="batch", tag_field="notice",
     """Why the batch was given up, if it was; then there are no results."""
 
 
+class WaitpointSettled(
+    msgspec.Struct, frozen=True, tag="waitpoint", tag_field="notice", omit_defaults=True, rename="camel"
+):
+    """The moment that a run waits for has come, or the token was completed or timed out."""
+
+    notice_id: int
+    run_id: str
+    epoch: int
+    waitpoint_id: str
+    resumes: bool
+    timed_out: bool = False
+    output: msgspec.Raw = NOTHING
+    output_type: str = JSON
+
+
+class WaitRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A run wants to wait: for a span, a moment, or a token; one of the three."""
+
+    parent_run_id: str
+    parent_epoch: int
+    parent_worker_id: str
+    call_key: str | None = None
+    id: str | None = None
+    """Of the moment, minted by the caller; asked again with the same one, it is waited for once."""
+    delay_ms: int | None = None
+    """From now on."""
+    until: datetime.datetime | None = None
+    """Aware; one that has passed is over at once."""
+    token: str | None = None
+    """Id of a token."""
+
+
+class WaitResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """What the run waits for now; a notice tells when it is over."""
+
+    id: str
+
+
 class StopRun(msgspec.Struct, frozen=True, tag="stop", tag_field="notice", rename="camel"):
     """Stop executing a run: it was cancelled."""
 
@@ -160,7 +198,7 @@ class StopRun(msgspec.Struct, frozen=True, tag="stop", tag_field="notice", renam
     reason: str
 
 
-Notice: TypeAlias = RunSettled | BatchSettled | StopRun
+Notice: TypeAlias = RunSettled | BatchSettled | WaitpointSettled | StopRun
 
 
 class ClaimResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

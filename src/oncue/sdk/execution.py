@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar
 
-from oncue.protocol.work import ChildResult
+from oncue.protocol.work import ChildResult, WaitpointSettled
 from oncue.sdk.context import Context
 from oncue.sdk.metadata_buffer import MetadataBuffer
 
@@ -63,6 +63,13 @@ class Execution(Protocol):
 
         Raises:
             BatchTriggerError: The batch was given up before all its items were there.
+            RunStopped: The run was cancelled, or its lease was lost.
+        """
+
+    def wait_for_waitpoint(self, waitpoint_id: str) -> Coroutine[Any, Any, WaitpointSettled]:
+        """Park until a moment has come, or a token was completed or timed out.
+
+        Raises:
             RunStopped: The run was cancelled, or its lease was lost.
         """
 

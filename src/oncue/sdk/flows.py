@@ -17,7 +17,7 @@ from oncue.sdk import requests, settings
 from oncue.sdk.requests import Answer, Call, NoAnswer
 
 if TYPE_CHECKING:
-    from oncue.protocol.work import ChildResult
+    from oncue.protocol.work import ChildResult, WaitpointSettled
     from oncue.sdk.execution import Execution
 
 T = TypeVar("T")
@@ -37,10 +37,10 @@ class Sleep(NamedTuple):
 
 
 class Park(NamedTuple):
-    """Wait inside a run for its children; answered with what the worker delivers."""
+    """Wait inside a run, for children, a moment or a token; answered with what the worker delivers."""
 
     execution: "Execution"
-    wait: Callable[[], "Coroutine[Any, Any, ChildResult | Sequence[ChildResult]]"]
+    wait: Callable[[], "Coroutine[Any, Any, ChildResult | Sequence[ChildResult] | WaitpointSettled]"]
 
 
 Step: TypeAlias = Send | Sleep | Park

@@ -83,6 +83,15 @@ def read_delay(value: object) -> str:
             )
 
 
+def read_timeout(value: object) -> str:
+    """Check when a token times out: a length of time, seconds too, or a moment."""
+    if isinstance(value, datetime.datetime):
+        return read_delay(value)
+    if isinstance(value, str) and durations.parse(value) is None:
+        return read_delay(value)
+    return durations.show(durations.read(value, "timeout"))
+
+
 def _is_date(text: str) -> bool:
     try:
         datetime.datetime.fromisoformat(text)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import metadata, runs, triggers
+from oncue.protocol import metadata, runs, tokens, triggers, work
 from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
 from oncue.sdk import settings
 
@@ -105,6 +105,13 @@ class CreateBatchAnswer(NamedTuple):
     public_access_token: str | None
 
 
+class CreateTokenAnswer(NamedTuple):
+    """A token to wait for, and a token of another kind that may complete it from a browser."""
+
+    response: tokens.CreateTokenResponse
+    public_access_token: str | None
+
+
 def trigger(task: str, request: triggers.TriggerRequest) -> Call[TriggerAnswer]:
     """Trigger one run (wire contract §2.1)."""
     return Call("POST", f"/api/v1/tasks/{quote(task, safe='')}/trigger", _trigger_answer, _encode(request))
@@ -182,6 +189,27 @@ def reset_key(task_id: str, key: str) -> Call[str]:
     """Forget an idempotency key (wire contract §2.9)."""
     path = f"/api/v1/idempotencyKeys/{quote(key, safe='')}/reset"
     return Call("POST", path, lambda _: key, _encode(triggers.ResetKeyRequest(task_id)))
+
+
+def wait(request: work.WaitRequest) -> Call[work.WaitResponse]:
+    """Begin to wait for a span, a moment or a token, inside a run."""
+    return Call("POST", "/api/v1/work/waits", _reading(work.WaitResponse), _encode(request))
+
+
+def create_token(request: tokens.CreateTokenRequest) -> Call[CreateTokenAnswer]:
+    """Make a token (wire contract §5)."""
+    return Call("POST", "/api/v1/waitpoints/tokens", _create_token_answer, _encode(request))
+
+
+def complete_token(token: str, data: msgspec.Raw) -> Call[None]:
+    """Complete a token (wire contract §5)."""
+    path = f"/api/v1/waitpoints/tokens/{quote(token, safe='')}/complete"
+    return Call("POST", path, lambda _: None, _encode(tokens.CompleteTokenRequest(data)))
+
+
+def retrieve_token(token: str, type_: type[T]) -> Call[T]:
+    """Ask for a token (wire contract §5)."""
+    return get(f"/api/v1/waitpoints/tokens/{quote(token, safe='')}", type_)
 
 
 def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:
@@ -311,6 +339,12 @@ def _trigger_answer(answer: Answer) -> TriggerAnswer:
 def _create_batch_answer(answer: Answer) -> CreateBatchAnswer:
     return CreateBatchAnswer(
         _decoder(triggers.CreateBatchResponse).decode(answer.body), answer.headers.get("x-trigger-jwt")
+    )
+
+
+def _create_token_answer(answer: Answer) -> CreateTokenAnswer:
+    return CreateTokenAnswer(
+        _decoder(tokens.CreateTokenResponse).decode(answer.body), answer.headers.get("x-trigger-jwt")
     )
 
 

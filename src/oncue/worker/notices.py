@@ -17,7 +17,15 @@ import msgspec
 
 from oncue import telemetry
 from oncue.protocol.errors import ApiError, BatchTriggerError, ConnectionFailed, RateLimited, ServerError
-from oncue.protocol.work import BatchSettled, ChildResult, ChildSucceeded, Notice, RunSettled, StopRun
+from oncue.protocol.work import (
+    BatchSettled,
+    ChildResult,
+    ChildSucceeded,
+    Notice,
+    RunSettled,
+    StopRun,
+    WaitpointSettled,
+)
 from oncue.worker.executor import Executor
 from oncue.worker.outage import Outage
 from oncue.worker.runs import HeldRun, Stop
@@ -88,6 +96,9 @@ class Notices:
                 fetch = run.session.loop.create_task(self._fetch(run, notice))
                 self._fetches.add(fetch)
                 fetch.add_done_callback(self._fetches.discard)
+            case WaitpointSettled(waitpoint_id=waitpoint_id, output=output):
+                kept_notice = msgspec.structs.replace(notice, output=output.copy()) if output else notice
+                run.parking.settle(waitpoint_id, kept_notice, size_bytes=len(output), resumes=notice.resumes)
             case StopRun(reason=reason):
                 telemetry.event("run.stopped", run_id=run.run_id, task=run.task_id, reason=reason)
                 self._executor.stop(run, Stop.CANCELLED)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from oncue import telemetry
 from oncue.protocol.errors import CallDiffers, OncueError, RunCancelled, RunLost, RunStopped
-from oncue.protocol.work import Assignment, ChildResult
+from oncue.protocol.work import Assignment, ChildResult, WaitpointSettled
 from oncue.sdk.context import Context, context_from
 from oncue.sdk.metadata_buffer import MetadataBuffer
 from oncue.sdk.task import Task
@@ -245,6 +245,10 @@ class HeldRun:
     def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order."""
         return self._wait(batch_id)
+
+    def wait_for_waitpoint(self, waitpoint_id: str) -> Coroutine[Any, Any, WaitpointSettled]:
+        """Park until a moment has come, or a token was completed or timed out."""
+        return self._wait(waitpoint_id)
 
     @property
     def metadata(self) -> MetadataBuffer:

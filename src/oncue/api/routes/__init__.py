@@ -12,6 +12,7 @@ from oncue.api.routes import (
     run_documents,
     runs,
     tasks,
+    waitpoints,
     work,
 )
 from oncue.api.routing import Route
@@ -24,6 +25,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *run_documents.ROUTES,
     *queues.ROUTES,
     *idempotency.ROUTES,
+    *waitpoints.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )

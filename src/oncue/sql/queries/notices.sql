@@ -11,12 +11,12 @@ with over as (
       and live.env_id = wait.env_id
       and live.run_id = wait.run_id
       and live.worker_id is not null
-    returning wait.run_id, wait.target_id, wait.is_batch, live.worker_id, live.epoch
+    returning wait.run_id, wait.target_id, wait.is_batch, wait.is_waitpoint, live.worker_id, live.epoch
 )
 insert into oncue.notices (env_id, worker_id, run_id, epoch, kind, target_id, resumes)
 select
     :env_id::int, over.worker_id, over.run_id, over.epoch,
-    case when over.is_batch then 'batch' else 'run' end, over.target_id, :resumes::boolean
+    case when over.is_batch then 'batch' when over.is_waitpoint then 'waitpoint' else 'run' end, over.target_id, :resumes::boolean
 from over;
 
 -- name: tell_stop :none
@@ -33,7 +33,7 @@ where notice.worker_id = :worker_id::uuid
   and notice.id = any(:ids::bigint[]);
 
 -- name: waiting_notices :many NoticeRow
--- A worker's notices, oldest first, with the result of the child or the state of the batch they speak of; so many that
+-- A worker's notices, oldest first, with the result or state of what they speak of; so many that
 -- their results stay below a size, but at least one.
 with waiting as (
     select
@@ -46,12 +46,13 @@ with waiting as (
         notice.reason,
         child.task,
         child.status::text as status,
-        child.output,
-        child.output_type,
+        coalesce(child.output, waitpoint.output) as output,
+        coalesce(child.output_type, waitpoint.output_type) as output_type,
         child.error,
         batch.run_count,
         batch.aborted,
-        coalesce(sum(octet_length(child.output)) over (
+        coalesce(waitpoint.timed_out, false) as timed_out,
+        coalesce(sum(octet_length(coalesce(child.output, waitpoint.output))) over (
             order by notice.id rows between unbounded preceding and 1 preceding
         ), 0) as bytes_before
     from oncue.notices as notice
@@ -59,13 +60,16 @@ with waiting as (
         on notice.kind = 'run' and child.env_id = notice.env_id and child.id = notice.target_id
     left join oncue.batches as batch
         on notice.kind = 'batch' and batch.env_id = notice.env_id and batch.id = notice.target_id
+    left join oncue.waitpoints as waitpoint
+        on notice.kind = 'waitpoint' and waitpoint.env_id = notice.env_id and waitpoint.id = notice.target_id
     where notice.worker_id = :worker_id::uuid
       and notice.env_id = :env_id::int
     order by notice.id
     limit :limit::int
 )
 select waiting.id, waiting.run_id, waiting.epoch, waiting.kind, waiting.target_id, waiting.resumes, waiting.reason,
-    waiting.task, waiting.status, waiting.output, waiting.output_type, waiting.error, waiting.run_count, waiting.aborted
+    waiting.task, waiting.status, waiting.output, waiting.output_type, waiting.error, waiting.run_count, waiting.aborted,
+    waiting.timed_out
 from waiting
 where waiting.bytes_before < :max_bytes::bigint
 order by waiting.id;

@@ -27,8 +27,10 @@ join oncue.waits as wait
 
 -- name: register :none
 -- Record what parked runs wait for; a wait for something waited for before starts anew.
-insert into oncue.waits (env_id, run_id, target_id, epoch, is_batch, call_key)
-select :env_id::int, wait.run_id, wait.target_id, wait.epoch, :is_batch::boolean, wait.call_key
+insert into oncue.waits (env_id, run_id, target_id, epoch, is_batch, is_waitpoint, call_key)
+select
+    :env_id::int, wait.run_id, wait.target_id, wait.epoch, :kind::text = 'batch', :kind::text = 'waitpoint',
+    wait.call_key
 from unnest(:run_ids::uuid[], :target_ids::uuid[], :epochs::int[], :call_keys::text[])
     as wait(run_id, target_id, epoch, call_key)
 on conflict (env_id, run_id, target_id) do update

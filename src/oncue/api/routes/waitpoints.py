@@ -1,0 +1,194 @@
+"""Waitpoints: a run waits for a moment or a token; tokens are made, shown and completed (wire contract §5)."""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from oncue.api import bodies
+from oncue.api.calls import Answer, Call
+from oncue.api.routing import Route
+from oncue.engine import tokens, waitpoints
+from oncue.engine.tokens import Filters
+from oncue.protocol import codec, ids
+from oncue.protocol.errors import BadRequest
+from oncue.protocol.tokens import (
+    CompleteTokenRequest,
+    CompleteTokenResponse,
+    CreateTokenRequest,
+    CreateTokenResponse,
+    TokenPage,
+    TokenPagination,
+    TokenStatus,
+    TokenView,
+)
+from oncue.protocol.work import WaitRequest, WaitResponse
+
+_LARGEST_PAGE: Final = 100
+_PAGE: Final = 25
+_QUERY: Final = ("page[size]", "page[after]", "filter[status]", "filter[tags]", "filter[idempotencyKey]")
+
+
+async def wait(call: Call, request: WaitRequest) -> Answer:
+    """Let a run wait."""
+    waitpoint = await call.services.write(
+        lambda tx, effects: waitpoints.wait(tx, call.environment, request, effects=effects)
+    )
+    return Answer(WaitResponse(ids.show(ids.WAITPOINT, waitpoint)))
+
+
+async def create(call: Call, request: CreateTokenRequest) -> Answer:
+    """Make a token."""
+    made = await call.services.write(lambda tx, effects: tokens.create(tx, call.environment, request, effects=effects))
+    token = ids.show(ids.WAITPOINT, made.id)
+    return Answer(CreateTokenResponse(token, made.is_cached, _callback_url(call, token, made.signature)))
+
+
+async def retrieve(call: Call, _: None) -> Answer:
+    """Show a token."""
+    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    view, signature = await call.services.read(lambda tx: tokens.retrieve(tx, call.environment, token))
+    return Answer(msgspec.structs.replace(view, url=_callback_url(call, view.id, signature)))
+
+
+async def list_tokens(call: Call, _: None) -> Answer:
+    """Show tokens, newest first."""
+    query = call.query
+    for name in query:
+        if name not in _QUERY:
+            raise BadRequest(f"{name[:60]} is not supported by this server; expected one of {', '.join(_QUERY)}")
+    filters = Filters(
+        statuses=_statuses(query.get("filter[status]")),
+        tags=_several(query.get("filter[tags]")),
+        keys=_several(query.get("filter[idempotencyKey]")),
+    )
+    after = query.get("page[after]")
+    found, more = await call.services.read(
+        lambda tx: tokens.list_tokens(
+            tx,
+            call.environment,
+            filters=filters,
+            after=None if not after else ids.parse(ids.WAITPOINT, after),
+            size=_size(query.get("page[size]")),
+        )
+    )
+    return Answer(TokenPage(found, TokenPagination(found[-1].id if more else None)))
+
+
+async def complete(call: Call, request: CompleteTokenRequest) -> Answer:
+    """Complete a token with a JSON value."""
+    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    output = bytes(request.data) or b"null"
+    codec.checked(output, "data")
+    await call.services.write(
+        lambda tx, effects: tokens.complete(tx, call.environment, token, output, codec.JSON, effects=effects)
+    )
+    return Answer(CompleteTokenResponse())
+
+
+async def call_back(call: Call, _: None) -> Answer:
+    """Complete a token by its address, without a key; a body that is no JSON counts as ``{}``."""
+    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    environment = await call.services.read(lambda tx: tokens.called_back(tx, token, call.parameters["hash"]))
+    body = await bodies.read(call, call.services.settings.max_body_bytes)
+    output = body if _is_json(body) else b"{}"
+    await call.services.write(
+        lambda tx, effects: tokens.complete(tx, environment, token, output, codec.JSON, effects=effects)
+    )
+    return Answer(CompleteTokenResponse())
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether it can be kept as JSON: NUL characters cannot."""
+    try:
+        codec.checked(body, "body")
+    except (msgspec.DecodeError, BadRequest, UnicodeDecodeError):
+        return False
+    return b"\\u0000" not in body
+
+
+def _callback_url(call: Call, token: str, signature: str) -> str:
+    host = call.header(b"host") or "localhost"
+    scheme = call.header(b"x-forwarded-proto") or call.scope["scheme"]
+    return f"{scheme}://{host}/api/v1/waitpoints/tokens/{token}/callback/{signature}"
+
+
+def _several(text: str | None) -> list[str] | None:
+    return [part for part in text.split(",") if part] if text else None
+
+
+def _statuses(text: str | None) -> list[str] | None:
+    found = _several(text)
+    try:
+        msgspec.convert(found or [], list[TokenStatus])
+    except msgspec.ValidationError:
+        raise BadRequest(
+            f"filter[status]: found {(text or '')[:60]!r}; expected any of WAITING, COMPLETED, TIMED_OUT"
+        ) from None
+    return found
+
+
+def _size(text: str | None) -> int:
+    if not text:
+        return _PAGE
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= _LARGEST_PAGE:
+        raise BadRequest(f"page[size]: found {text[:60]!r}; expected 1 to {_LARGEST_PAGE}")
+    return int(text)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/v1/work/waits",
+        handle=wait,
+        summary="A run waits for a span, a moment or a token",
+        body=WaitRequest,
+        answer=WaitResponse,
+        errors=(HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/waitpoints/tokens",
+        handle=create,
+        summary="Make a token that runs can wait for",
+        body=CreateTokenRequest,
+        empty_body=CreateTokenRequest(),
+        answer=CreateTokenResponse,
+        errors=(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/waitpoints/tokens",
+        handle=list_tokens,
+        summary="List tokens, newest first",
+        answer=TokenPage,
+        query=_QUERY,
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/waitpoints/tokens/{token}",
+        handle=retrieve,
+        summary="Retrieve a token",
+        answer=TokenView,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/waitpoints/tokens/{token}/complete",
+        handle=complete,
+        summary="Complete a token",
+        body=CompleteTokenRequest,
+        empty_body=CompleteTokenRequest(),
+        answer=CompleteTokenResponse,
+        errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/waitpoints/tokens/{token}/callback/{hash}",
+        handle=call_back,
+        summary="Complete a token by its callback address",
+        answer=CompleteTokenResponse,
+        errors=(HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        authenticated=False,
+    ),
+)

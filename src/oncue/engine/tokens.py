@@ -1,0 +1,241 @@
+"""Tokens: waitpoints that somebody outside completes, a person's approval or another system's answer.
+
+A token is made, its id or callback address is handed out, and a run waits for it. Whoever completes it first counts;
+later completions change nothing and are no error. One that times out cannot be completed any more.
+
+Source: wire contract §5.
+
+Life of a run, this module's part::
+
+    api/routes/tokens -> tokens.create, tokens.complete -> waitpoints.settle -> the run that waits goes on
+"""
+
+import datetime
+import hashlib
+import hmac
+import uuid
+from typing import Final, NamedTuple
+
+import msgspec
+
+from oncue.engine import environments, option_rules, requests, waitpoints
+from oncue.engine.events import Effects
+from oncue.engine.rows import Environment
+from oncue.engine.waitpoints import Token
+from oncue.protocol import codec, durations, ids, limits
+from oncue.protocol.errors import NotFound, Unauthorized, UnprocessableRequest
+from oncue.protocol.tokens import CreateTokenRequest, TokenView
+from oncue.store import queries
+from oncue.store.pool import Tx
+
+
+class TokenId(msgspec.Struct, frozen=True):
+    """Which token."""
+
+    id: uuid.UUID
+
+
+class TokenRow(msgspec.Struct, frozen=True):
+    """A token."""
+
+    id: uuid.UUID
+    created_at: datetime.datetime
+    settled_at: datetime.datetime | None
+    due_at: datetime.datetime | None
+    timed_out: bool
+    output: str | None
+    output_type: str | None
+    tags: list[str]
+    idempotency_key: str | None
+    key_expires_at: datetime.datetime | None
+
+
+class CallbackSecret(msgspec.Struct, frozen=True):
+    """What signs callback addresses."""
+
+    callback_secret: bytes
+
+
+class CalledBack(msgspec.Struct, frozen=True):
+    """Where a token belongs that is called back."""
+
+    env_id: int
+    callback_secret: bytes
+
+
+class Created(NamedTuple):
+    """A token, new or the one that an idempotency key stands for."""
+
+    id: uuid.UUID
+    is_cached: bool
+    signature: str
+    """Of its callback address."""
+
+
+class Filters(NamedTuple):
+    """Which tokens are listed; None: all."""
+
+    statuses: list[str] | None = None
+    tags: list[str] | None = None
+    keys: list[str] | None = None
+
+
+_KEY_LIFETIME: Final = datetime.timedelta(days=30)
+
+_sql = queries.load("tokens")
+_free_key = _sql.none("free_key")
+_find_by_key = _sql.maybe("find_by_key", TokenId)
+_complete = _sql.none("complete")
+_show = _sql.maybe("show", TokenRow)
+_list_tokens = _sql.many("list_tokens", TokenRow)
+_callback_secret = _sql.one("callback_secret", CallbackSecret)
+_find_called_back = _sql.maybe("find_called_back", CalledBack)
+
+
+async def create(tx: Tx, environment: Environment, request: CreateTokenRequest, *, effects: Effects) -> Created:
+    """Make a token; where its idempotency key stands for one already, that one.
+
+    Raises:
+        BadRequest: A field makes no sense; names it.
+        LeaseLost: The run that calls is no longer executed by the worker that asks.
+        UnprocessableRequest: A time or the tags make no sense.
+    """
+    delay, until = _timeout(request.timeout)
+    tags = _tags(request.tags)
+    lifetime = _key_lifetime(request)
+    call = requests.parse_parent(
+        request.parent_run_id,
+        request.parent_epoch,
+        request.parent_worker_id,
+        waits=False,
+        call_key=request.call_key,
+    )
+    caller = None if call is None else await waitpoints.lock_caller(tx, environment, call)
+    made = None if call is None else await waitpoints.recorded(tx, environment, call, caller)
+    if made is not None:
+        return await _created(tx, environment, made, is_cached=False)
+    if request.idempotency_key is not None:
+        await _free_key(tx, env_id=environment.id, key=request.idempotency_key)
+    token = Token(tags=tags, idempotency_key=request.idempotency_key, key_lifetime=lifetime)
+    wanted = ids.parse(ids.WAITPOINT, ids.new_waitpoint_id())
+    if await waitpoints.insert(tx, environment, wanted, call, caller, delay=delay, until=until, token=token):
+        effects.due_sooner |= delay is not None or until is not None
+        return await _created(tx, environment, wanted, is_cached=False)
+    found = await _find_by_key(tx, env_id=environment.id, key=request.idempotency_key)
+    assert found is not None
+    return await _created(tx, environment, found.id, is_cached=True)
+
+
+async def complete(
+    tx: Tx, environment: Environment, token: uuid.UUID, output: bytes, output_type: str, *, effects: Effects
+) -> None:
+    """Complete a token, and let the runs go on that wait for it. One that is completed or timed out stays as it is.
+
+    Raises:
+        NotFound: There is no such token in this environment.
+    """
+    row = await waitpoints.locked(tx, environment, token)
+    if not row.is_token:
+        raise NotFound(f"{ids.show(ids.WAITPOINT, token)} is a moment that a run waits for, and no token")
+    if row.is_settled:
+        return
+    await _complete(tx, env_id=environment.id, id=token, output=output.decode(), output_type=output_type)
+    await waitpoints.settle(tx, environment, [token], effects=effects)
+
+
+async def called_back(tx: Tx, token: uuid.UUID, signature: str) -> Environment:
+    """Return the environment of a token whose callback address was used.
+
+    Raises:
+        Unauthorized: The address is none of a token's.
+    """
+    row = await _find_called_back(tx, id=token)
+    if row is None or not hmac.compare_digest(_signature(row.callback_secret, token), signature):
+        raise Unauthorized("this callback address belongs to no token; use the url that the token was created with")
+    known = {environment.id: environment for environment in await environments.list_environments(tx)}
+    return known[row.env_id]
+
+
+async def retrieve(tx: Tx, environment: Environment, token: uuid.UUID) -> tuple[TokenView, str]:
+    """Return a token, and the signature of its callback address.
+
+    Raises:
+        NotFound: There is no such token in this environment.
+    """
+    row = await _show(tx, env_id=environment.id, id=token)
+    if row is None:
+        raise NotFound(f"no token {ids.show(ids.WAITPOINT, token)} in this environment")
+    return _view(row), (await _created(tx, environment, token, is_cached=False)).signature
+
+
+async def list_tokens(
+    tx: Tx, environment: Environment, *, filters: Filters, after: uuid.UUID | None, size: int
+) -> tuple[list[TokenView], bool]:
+    """Return a page of tokens, newest first, and whether there are more.
+
+    Args:
+        after: The last token of the page before.
+        size: 1 to 100.
+    """
+    rows = await _list_tokens(
+        tx,
+        env_id=environment.id,
+        before=after,
+        statuses=filters.statuses,
+        tags=filters.tags,
+        keys=filters.keys,
+        limit=size + 1,
+    )
+    return [_view(row) for row in rows[:size]], len(rows) > size
+
+
+async def _created(tx: Tx, environment: Environment, token: uuid.UUID, *, is_cached: bool) -> Created:
+    secret = (await _callback_secret(tx, env_id=environment.id)).callback_secret
+    return Created(token, is_cached, _signature(secret, token))
+
+
+def _signature(secret: bytes, token: uuid.UUID) -> str:
+    return hmac.new(secret, token.bytes, hashlib.sha256).hexdigest()
+
+
+def _timeout(timeout: str | None) -> tuple[datetime.timedelta | None, datetime.datetime | None]:
+    try:
+        return option_rules.read_delay(timeout)
+    except UnprocessableRequest as error:
+        raise UnprocessableRequest(str(error).replace("options.delay", "timeout")) from None
+
+
+def _tags(tags: str | list[str] | None) -> list[str]:
+    option_rules.read_tags(tags)
+    return [] if tags is None else [tags] if isinstance(tags, str) else list(dict.fromkeys(tags))
+
+
+def _key_lifetime(request: CreateTokenRequest) -> datetime.timedelta | None:
+    if request.idempotency_key is None:
+        return None
+    option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
+    if request.idempotency_key_ttl is None:
+        return _KEY_LIFETIME
+    lifetime = durations.parse(request.idempotency_key_ttl)
+    if not lifetime:
+        raise UnprocessableRequest(
+            f"idempotencyKeyTTL: {request.idempotency_key_ttl[:60]!r} is not a length of time above zero; expected for "
+            'instance "1h" or "30d"'
+        )
+    return lifetime
+
+
+def _view(row: TokenRow) -> TokenView:
+    is_completed = row.settled_at is not None and not row.timed_out
+    return TokenView(
+        id=ids.show(ids.WAITPOINT, row.id),
+        status="WAITING" if row.settled_at is None else "TIMED_OUT" if row.timed_out else "COMPLETED",
+        created_at=row.created_at,
+        tags=row.tags,
+        completed_at=row.settled_at if is_completed else None,
+        timeout_at=row.due_at,
+        idempotency_key=row.idempotency_key,
+        idempotency_key_expires_at=row.key_expires_at,
+        output=codec.NOTHING if row.output is None else msgspec.Raw(row.output.encode()),
+        output_type=row.output_type,
+    )
