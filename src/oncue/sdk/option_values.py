@@ -66,8 +66,8 @@ def _quoted(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - enough to recognise it by
 
 
-def read_delay(value: object) -> str:
-    """Check a delay: a duration, or the moment until which a run is held."""
+def read_delay(value: object, option: str = "delay") -> str:
+    """Check a delay: a duration, or a moment."""
     match value:
         case datetime.datetime() if value.tzinfo is not None:
             return value.isoformat()
@@ -76,19 +76,19 @@ def read_delay(value: object) -> str:
         case str() if durations.parse(value) is not None or _is_date(value):
             return value
         case datetime.datetime():
-            raise _refused("delay", value, "an aware datetime, for instance datetime.now(UTC) + timedelta(hours=1)")
+            raise _refused(option, value, "an aware datetime, for instance datetime.now(UTC) + timedelta(hours=1)")
         case _:
             raise _refused(
-                "delay", value, 'a duration such as "1h" or "2h30m", a timedelta, an aware datetime or an ISO date'
+                option, value, 'a duration such as "1h" or "2h30m", a timedelta, an aware datetime or an ISO date'
             )
 
 
 def read_timeout(value: object) -> str:
     """Check when a token times out: a length of time, seconds too, or a moment."""
     if isinstance(value, datetime.datetime):
-        return read_delay(value)
+        return read_delay(value, "timeout")
     if isinstance(value, str) and durations.parse(value) is None:
-        return read_delay(value)
+        return read_delay(value, "timeout")
     return durations.show(durations.read(value, "timeout"))
 
 
