@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from oncue.sdk.results import Result as Result
     from oncue.sdk.run import Run as Run
     from oncue.sdk.settings import configure as configure
+    from oncue.sdk.step import step as step
     from oncue.sdk.task import Task as Task
     from oncue.sdk.tokens import Completed as Completed
     from oncue.sdk.tokens import TimedOut as TimedOut
@@ -124,6 +125,7 @@ _HOMES: Final = {
     "queue": "oncue.sdk.queue",
     "queues": "oncue.sdk.queues",
     "runs": "oncue.sdk.runs",
+    "step": "oncue.sdk.step",
     "tags": "oncue.sdk.tags",
     "task": "oncue.sdk.definition",
     "tasks": "oncue.sdk.tasks",
@@ -190,6 +192,7 @@ __all__ = [
     "queue",
     "queues",
     "runs",
+    "step",
     "tags",
     "task",
     "tasks",

@@ -183,6 +183,30 @@ async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: M
     ]
 
 
+@pytest.mark.parametrize("task_id", ["stepping", "stepping-plain"])
+async def test_steps_are_taken_once_when_the_worker_is_lost(own_stack: Stack, marks: Marks, task_id: str) -> None:
+    def parents() -> list[str]:
+        return [line for line in lines(marks.ledger) if line.startswith("parent ")]
+
+    with called(own_stack.start_server(**SHORT_LEASE)):
+        first = own_stack.start_worker(PROGRAM)
+        handle = await tasks.trigger(task_id, marks.payload)
+        await eventually(lambda: len(parents()) == 1, "two steps are taken")
+        own_stack.start_worker(PROGRAM)
+        first.kill()
+        await eventually(lambda: len(parents()) == 2, "the run comes to the same place elsewhere")
+        marks.gate.touch()
+        ended = await _ended(handle)
+
+    assert (ended.status, ended.output, ended.attempt_count) == ("COMPLETED", [None, {"n": 2}, 3], 1)
+    assert len(set(parents())) == 2
+    assert [line for line in lines(marks.ledger) if line.endswith(" step")] == [
+        "first step",
+        "second step",
+        "last step",
+    ]
+
+
 @pytest.mark.parametrize(("task_id", "status"), [("forgetful", "FAILED"), ("forgiving", "COMPLETED")])
 async def test_call_with_another_payload_is_told(own_stack: Stack, marks: Marks, task_id: str, status: str) -> None:
     first = own_stack.start_worker(PROGRAM, grace="0.1", queues=f"task/{task_id}")

@@ -2,10 +2,14 @@
 
 import uuid
 
+import pytest
+
+from oncue.engine import steps
 from oncue.engine.triggering import Triggered
 from oncue.protocol import ids
+from oncue.protocol.errors import LeaseLost
 from oncue.protocol.triggers import BatchItem
-from oncue.protocol.work import Assignment, RunSettled
+from oncue.protocol.work import Assignment, RunSettled, StepCall
 from tests.engine.conftest import NO_WAIT, Engine, declared, request
 
 
@@ -120,3 +124,50 @@ async def called(engine: Engine, parent: Assignment, worker: uuid.UUID, payload:
     (made,) = await engine.trigger_many(("child", wanted))
     assert isinstance(made, Triggered)
     return made
+
+
+def step_of(run: Assignment, worker: uuid.UUID, key: str = "step:charge#1") -> StepCall:
+    return StepCall(
+        parent_run_id=run.run_id,
+        parent_epoch=run.epoch,
+        parent_worker_id=ids.show(ids.WORKER, worker),
+        call_key=key,
+    )
+
+
+async def recalled(engine: Engine, call: StepCall) -> bytes | None:
+    return await engine.run(lambda tx: steps.recall(tx, engine.environment, call))
+
+
+async def test_step_is_recalled_by_the_same_attempt_only(engine: Engine) -> None:
+    worker, parent = await started(engine)
+    await engine.run(lambda tx: steps.record(tx, engine.environment, step_of(parent, worker), b"1"))
+    await engine.run(lambda tx: steps.record(tx, engine.environment, step_of(parent, worker), b"2"))
+    again = await restarted(engine, worker, parent)
+
+    found = await recalled(engine, step_of(again, worker))
+    other = await recalled(engine, step_of(again, worker, "step:charge#2"))
+    await engine.fail(worker, again, retryable=True)
+    await engine.release_due()
+    (retry,) = await engine.claim(worker)
+
+    assert (found, other) == (b"1", None)
+    assert await recalled(engine, step_of(retry, worker)) is None
+
+
+async def test_lost_execution_keeps_no_step(engine: Engine) -> None:
+    worker, parent = await started(engine)
+    await restarted(engine, worker, parent)
+
+    with pytest.raises(LeaseLost):
+        await engine.run(lambda tx: steps.record(tx, engine.environment, step_of(parent, worker), b"1"))
+
+
+async def test_steps_of_ended_runs_are_dropped(engine: Engine) -> None:
+    worker, parent = await started(engine)
+    await engine.run(lambda tx: steps.record(tx, engine.environment, step_of(parent, worker), b"1"))
+
+    kept = await engine.run(steps.forget)
+    await engine.succeed(worker, parent)
+
+    assert (kept, await engine.run(steps.forget)) == (0, 1)

@@ -26,6 +26,7 @@ from oncue.engine import (
     partitions,
     placing,
     recovery,
+    steps,
     sweeping,
     waitpoints,
 )
@@ -97,6 +98,8 @@ async def make_partitions(pool: Pool) -> Effects:
     await in_transaction(pool, partitions.make_ahead)
     await in_transaction(pool, partitions.forget_request_keys)
     while await in_transaction(pool, idempotency.forget_expired) == idempotency.FORGET_AT_ONCE:
+        pass
+    while await in_transaction(pool, steps.forget) == steps.FORGET_AT_ONCE:
         pass
     while await in_transaction(pool, waitpoints.forget_moments) == waitpoints.FORGET_AT_ONCE:
         pass

@@ -189,6 +189,35 @@ class WaitResponse(msgspec.Struct, frozen=True, rename="camel"):
     id: str
 
 
+class StepCall(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A step of a run."""
+
+    parent_run_id: str
+    parent_epoch: int
+    parent_worker_id: str
+    call_key: str
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """A step that was taken."""
+
+    step: StepCall
+    output: msgspec.Raw = NOTHING
+
+
+class StepKept(msgspec.Struct, frozen=True):
+    """The step's result is stored."""
+
+    kept: bool = True
+
+
+class StepRecalled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The result of a step, where this attempt has taken it before."""
+
+    found: bool = False
+    output: msgspec.Raw = NOTHING
+
+
 class StopRun(msgspec.Struct, frozen=True, tag="stop", tag_field="notice", rename="camel"):
     """Stop executing a run: it was cancelled."""
 

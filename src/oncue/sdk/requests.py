@@ -196,6 +196,16 @@ def wait(request: work.WaitRequest) -> Call[work.WaitResponse]:
     return Call("POST", "/api/v1/work/waits", _reading(work.WaitResponse), _encode(request))
 
 
+def recall_step(call: work.StepCall) -> Call[work.StepRecalled]:
+    """Ask for the result of a step that was taken before the run was started again."""
+    return Call("POST", "/api/v1/work/steps/recall", _reading(work.StepRecalled), _encode(call))
+
+
+def record_step(taken: work.StepRecord) -> Call[work.StepKept]:
+    """Keep the result of a step."""
+    return Call("POST", "/api/v1/work/steps", _reading(work.StepKept), _encode(taken))
+
+
 def create_token(request: tokens.CreateTokenRequest) -> Call[CreateTokenAnswer]:
     """Make a token (wire contract §5)."""
     return Call("POST", "/api/v1/waitpoints/tokens", _create_token_answer, _encode(request))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oncue import Context, item, task
+from oncue import Context, item, step, task
 from tests.e2e.programs import gates
 
 
@@ -98,3 +98,36 @@ async def forgiving(payload: list[str], ctx: Context) -> str:
     gates.note(ledger, f"parent {ctx.worker.id}")
     await gates.opened(gate)
     return handle.id
+
+
+def noted(ledger: str, line: str, result: Any) -> Any:
+    gates.note(ledger, line)
+    return result
+
+
+@task(id="stepping")
+async def stepping(payload: list[str], ctx: Context) -> list[Any]:
+    """Take two steps of one name, and stay until the gate is open."""
+    ledger, gate = payload
+
+    async def second() -> dict[str, int]:
+        gates.note(ledger, "second step")
+        return {"n": 2}
+
+    one = await step("note", lambda: gates.note(ledger, "first step"))
+    two = await step("note", second)
+    gates.note(ledger, f"parent {ctx.worker.id}")
+    await gates.opened(gate)
+    three = await step("last", lambda: noted(ledger, "last step", 3), returns=int)
+    return [one, two, three]
+
+
+@task(id="stepping-plain")
+def stepping_plain(payload: list[str], ctx: Context) -> list[Any]:
+    ledger, gate = payload
+    one = step.sync("note", lambda: gates.note(ledger, "first step"))
+    two = step.sync("note", lambda: noted(ledger, "second step", {"n": 2}))
+    gates.note(ledger, f"parent {ctx.worker.id}")
+    gates.opened_blocking(gate)
+    three = step.sync("last", lambda: noted(ledger, "last step", 3), returns=int)
+    return [one, two, three]

@@ -11,6 +11,7 @@ from oncue.api.routes import (
     run_changes,
     run_documents,
     runs,
+    steps,
     tasks,
     waitpoints,
     work,
@@ -26,6 +27,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *queues.ROUTES,
     *idempotency.ROUTES,
     *waitpoints.ROUTES,
+    *steps.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )
