@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from oncue.protocol.queues import QueueView as QueueView
     from oncue.protocol.retry import Retry as Retry
     from oncue.sdk import batch as batch
+    from oncue.sdk import hooks as hooks
     from oncue.sdk import idempotency_keys as idempotency_keys
     from oncue.sdk import metadata as metadata
     from oncue.sdk import queues as queues
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from oncue.sdk.definition import task as task
     from oncue.sdk.handles import BatchHandle as BatchHandle
     from oncue.sdk.handles import RunHandle as RunHandle
+    from oncue.sdk.hooks import RunEvent as RunEvent
     from oncue.sdk.inside import current as current
     from oncue.sdk.items import Item as Item
     from oncue.sdk.items import item as item
@@ -101,6 +103,7 @@ _HOMES: Final = {
     "RetryAfter": _ERRORS,
     "Run": "oncue.sdk.run",
     "RunCancelled": _ERRORS,
+    "RunEvent": "oncue.sdk.hooks",
     "RunHandle": "oncue.sdk.handles",
     "RunLost": _ERRORS,
     "RunStopped": _ERRORS,
@@ -119,6 +122,7 @@ _HOMES: Final = {
     "batch": "oncue.sdk.batch",
     "configure": "oncue.sdk.settings",
     "current": "oncue.sdk.inside",
+    "hooks": "oncue.sdk.hooks",
     "idempotency_keys": "oncue.sdk.idempotency_keys",
     "item": "oncue.sdk.items",
     "metadata": "oncue.sdk.metadata",
@@ -133,7 +137,9 @@ _HOMES: Final = {
 }
 """Where each name is."""
 
-_MODULES: Final = frozenset({"batch", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks", "wait"})
+_MODULES: Final = frozenset(
+    {"batch", "hooks", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks", "wait"}
+)
 """Names that stand for a module with its functions."""
 
 __all__ = [
@@ -167,6 +173,7 @@ __all__ = [
     "RetryAfter",
     "Run",
     "RunCancelled",
+    "RunEvent",
     "RunHandle",
     "RunLost",
     "RunStopped",
@@ -186,6 +193,7 @@ __all__ = [
     "batch",
     "configure",
     "current",
+    "hooks",
     "idempotency_keys",
     "item",
     "metadata",

@@ -22,6 +22,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "database.lost": (logging.WARNING, "a connection to PostgreSQL broke; it is made again"),
     "database.restored": (logging.INFO, "PostgreSQL answers again"),
     "heartbeat.failed": (logging.WARNING, "a worker's heartbeat did not arrive"),
+    "hook.failed": (logging.WARNING, "a hook raised after its run had ended, which changes nothing"),
     "invariant.violated": (logging.ERROR, "a counter differed from the rows it stands for and was corrected: a bug"),
     "lease.doubted": (logging.WARNING, "a worker was silent for longer than its lease; it takes no runs for now"),
     "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),

@@ -19,11 +19,13 @@ from oncue.sdk.task import AsyncTask, SyncTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from typing import Unpack
 
     from oncue.protocol.durations import Duration
     from oncue.protocol.machines import Machine
     from oncue.protocol.retry import RetryPolicy
     from oncue.sdk.context import Context
+    from oncue.sdk.hooks import HookOptions, Hooks
     from oncue.sdk.options import QueueDict
     from oncue.sdk.queue import Queue
 
@@ -73,6 +75,7 @@ def task(
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
+    **hooks: Unpack[HookOptions],
 ) -> TaskDecorator: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -85,6 +88,7 @@ def task(
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
+    **hooks: Unpack[HookOptions],
 ) -> Any:
     """Make a task of a function, ``async def`` or plain ``def``.
 
@@ -101,6 +105,7 @@ def task(
         ttl: How long a run may wait before it starts; numbers are seconds.
         strict: A run that is started again because its worker was lost, and then calls with another payload than
             before, fails with ``CallDiffers``. Otherwise it goes on with the run it made then, and a warning is logged.
+        hooks: Functions that are called as runs of the task begin and end; see ``HookOptions``.
 
     Raises:
         TypeError: A task cannot be called with the function's parameters; says what is accepted.
@@ -124,11 +129,18 @@ def task(
             max_duration=None if max_duration is None else durations.read(max_duration, "max_duration"),
             ttl=None if ttl is None else durations.read(ttl, "ttl"),
             strict=strict,
+            hooks=_hooks(hooks) if hooks else None,
         )
         registry.register(made)
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _hooks(given: HookOptions) -> Hooks:
+    from oncue.sdk import hooks
+
+    return hooks.read(given)
 
 
 def _id(given: object, function: Callable[..., Any]) -> str:

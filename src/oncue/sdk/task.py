@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from oncue.protocol.retry import RetryPolicy
     from oncue.sdk.context import Context
     from oncue.sdk.handles import BatchHandle, RunHandle
+    from oncue.sdk.hooks import Hooks
     from oncue.sdk.items import Item, ItemDict
     from oncue.sdk.options import TriggerOptions
     from oncue.sdk.queue import Queue
@@ -60,6 +61,7 @@ class Task(Generic[P_contra, R_co]):
         max_duration: datetime.timedelta | None = None,
         ttl: datetime.timedelta | None = None,
         strict: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         self.function = function
         """The function itself."""
@@ -73,6 +75,8 @@ class Task(Generic[P_contra, R_co]):
         self.ttl = ttl
         self.strict = strict
         """Whether a call that differs from the one made before the run was started again is an error."""
+        self.hooks = hooks
+        """What is called as its runs begin and end; None: nothing of its own."""
         self.is_async = signature.is_async(function)
         """Whether it runs on an event loop; otherwise on a thread."""
         self.parameters: Literal[0, 1, 2] = signature.parameters(function)

@@ -26,7 +26,7 @@ from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome
 from oncue.sdk import execution
 from oncue.sdk.context import local_context
 from oncue.sdk.task import Task
-from oncue.worker import outcomes
+from oncue.worker import lifecycle, outcomes
 from oncue.worker.places import Places
 from oncue.worker.runs import HeldRun, Session, Stop
 from oncue.worker.threads import Threads
@@ -152,12 +152,13 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - an annotation's own code may raise anything
             self._finish(run, _not_read(run, error))
             return
+        function = lifecycle.around(run, task, arguments)
         if task.is_async:
-            run.future = run.session.loop.create_task(self._drive(run, task.function, arguments))
+            run.future = run.session.loop.create_task(self._drive(run, function, arguments))
         else:
             # Each run has a context of its own, as asyncio gives one to each of its tasks.
             context = contextvars.copy_context()
-            code = functools.partial(context.run, task.function, *arguments)
+            code = functools.partial(context.run, function, *arguments)
             self._threads.submit(*_on_thread(run, code, self._finish))
 
     async def _drive(self, run: HeldRun, function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:

@@ -20,6 +20,7 @@ from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidation
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
 
+_LIFECYCLE: Final = "oncue.worker.lifecycle"
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
 
 
@@ -106,10 +107,12 @@ def _text(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    """Return the traceback from the user's code on, without the worker's frame above it."""
+    """Return the traceback from the user's code on, without the worker's frames above it."""
     outermost = error.__traceback__
     below: TracebackType | None = None if outermost is None else outermost.tb_next
-    if below is None:
+    while below is not None and below.tb_frame.f_globals.get("__name__") == _LIFECYCLE:
+        below = below.tb_next
+    if below is None and error.__cause__ is None:
         return ""
     try:
         lines = traceback.format_exception(type(error), error, below)
