@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oncue.engine import attempts, batches, cancellation, dispatch, requests, triggering
+from oncue.engine import attempts, batches, cancellation, dispatch, recovery, requests, triggering
 from oncue.engine.events import Effects
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, UnprocessableRequest
@@ -129,6 +129,23 @@ async def test_environment_limit_holds_between_two_claimers(engine: Engine) -> N
         waiting = await begin(engine, engine.claim(other, places=1))
 
     assert (len(claimed.runs), len(await waiting)) == (1, 0)
+
+
+async def test_claim_that_outlives_its_server_is_taken_back(engine: Engine) -> None:
+    worker = await engine.announce("t")
+    run = await engine.trigger("t")
+
+    async with transaction(engine.pool) as outliving:
+        claimed = await dispatch.claim(outliving, engine.environment, worker, places=1)
+        reclaiming = await begin(
+            engine,
+            engine.run(
+                lambda tx: recovery.reclaim(tx, engine.environment, worker, holding=[], effects=engine.effects)
+            ),
+        )
+
+    assert (len(claimed.runs), await reclaiming) == (1, 1)
+    assert await engine.status(run) == "QUEUED"
 
 
 async def test_child_born_while_its_parent_is_cancelled_is_cancelled(engine: Engine) -> None:

@@ -146,6 +146,8 @@ async def reclaim(
     Returns:
         How many runs the worker did not know of.
     """
+    # A claim may outlive the server that made it: PostgreSQL still commits what a killed one has sent.
+    await _lock_worker(tx, env_id=environment.id, id=worker)
     unheld = await _take_unheld(tx, env_id=environment.id, worker_id=worker, holding=holding)
     changes = Changes()
     await _account(tx, environment, unheld, changes=changes)
