@@ -85,6 +85,18 @@ async def test_moment_that_has_passed_is_over_at_once(engine: Engine) -> None:
     assert await told(engine, worker) == [(ids.show(ids.WAITPOINT, moment), False, b"", True)]
 
 
+async def test_sweeping_leaves_waits_for_moments_and_tokens_alone(engine: Engine) -> None:
+    worker = await engine.announce("t")
+    for _ in range(2):
+        await engine.trigger("t")
+    napping, asking = await engine.claim(worker)
+    await wait(engine, worker, napping, delay_ms=60_000)
+    await wait(engine, worker, asking, token=ids.show(ids.WAITPOINT, (await make(engine)).id))
+
+    assert await engine.violations() == 0
+    assert [await engine.status(run.run_id) for run in (napping, asking)] == ["WAITING", "WAITING"]
+
+
 async def test_wait_sent_again_is_waited_for_once(engine: Engine) -> None:
     worker, run = await begun(engine)
     moment = ids.new_waitpoint_id()

@@ -109,6 +109,11 @@ where wait.env_id = :env_id::int
           from oncue.batches as batch
           where batch.env_id = wait.env_id and batch.id = wait.target_id and batch.finished_at is null
       )
+      when wait.is_waitpoint then not exists (
+          select
+          from oncue.waitpoints as waitpoint
+          where waitpoint.env_id = wait.env_id and waitpoint.id = wait.target_id and waitpoint.settled_at is null
+      )
       else not exists (
           select
           from oncue.live as live
