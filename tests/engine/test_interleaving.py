@@ -139,9 +139,7 @@ async def test_claim_that_outlives_its_server_is_taken_back(engine: Engine) -> N
         claimed = await dispatch.claim(outliving, engine.environment, worker, places=1)
         reclaiming = await begin(
             engine,
-            engine.run(
-                lambda tx: recovery.reclaim(tx, engine.environment, worker, holding=[], effects=engine.effects)
-            ),
+            engine.run(lambda tx: recovery.reclaim(tx, engine.environment, worker, holding=[], effects=engine.effects)),
         )
 
     assert (len(claimed.runs), await reclaiming) == (1, 1)

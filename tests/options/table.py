@@ -193,6 +193,13 @@ ROWS: Final = [
 REFUSED: Final = [
     Refused("delay", "soon", '"1h" or "2h30m"', {"delay": "soon"}, 'expected for instance "1h"'),
     Refused("delay", datetime.datetime(2040, 1, 1), "an aware datetime", {"delay": "1 hour"}, "a duration nor a date"),  # noqa: DTZ001
+    Refused(
+        "delay",
+        datetime.timedelta.max,
+        "a duration such as",
+        {"delay": "9999-12-31T23:59:59.999999Z"},
+        "outside of the years 1 to 9000",
+    ),
     Refused("ttl", -1, "ttl", {"ttl": -1}, "0 switches it off"),
     Refused("ttl", "forever", '"1h"', {"ttl": "forever"}, 'expected for instance "1h"'),
     Refused("idempotency_key", "", "1 to 2,048 characters", {"idempotencyKey": ""}, "expected 1 to 2,048"),

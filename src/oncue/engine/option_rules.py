@@ -28,6 +28,8 @@ from oncue.protocol.triggers import (
 
 _TASK_ID: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 _MAX_DURATION_FLOOR: Final = 5.0
+_LAST_YEAR: Final = 9_000
+"""Later moments are too close to the end of the calendar to be reckoned with."""
 _INT4: Final = 2_147_483_647
 _KEY_LIFETIME: Final = datetime.timedelta(days=30)
 _ZERO: Final = datetime.timedelta()
@@ -176,9 +178,12 @@ def read_delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.
     # A date without a zone is taken as UTC, as the official client writes it.
     zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
     try:
-        return None, zoned.astimezone(datetime.UTC)
+        utc = zoned.astimezone(datetime.UTC)
     except OverflowError:
-        raise UnprocessableRequest(f"options.delay: {option!r} is outside of the years 1 to 9999") from None
+        utc = None
+    if utc is None or utc.year > _LAST_YEAR:
+        raise UnprocessableRequest(f"options.delay: {option[:60]!r} is outside of the years 1 to {_LAST_YEAR}")
+    return None, utc
 
 
 def read_ttl(option: str | int | None) -> datetime.timedelta | None:

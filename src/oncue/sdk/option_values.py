@@ -71,7 +71,7 @@ def read_delay(value: object, option: str = "delay") -> str:
     match value:
         case datetime.datetime() if value.tzinfo is not None:
             return value.isoformat()
-        case datetime.timedelta() if value >= datetime.timedelta():
+        case datetime.timedelta() if datetime.timedelta() <= value <= durations.LONGEST:
             return durations.show(value)
         case str() if durations.parse(value) is not None or _is_date(value):
             return value
