@@ -1,6 +1,5 @@
 """Tasks for a stack in which everything is killed: families of runs, and a queue that takes two at once."""
 
-import asyncio
 from typing import Any
 
 from oncue import Context, item, queue, step, task, wait
@@ -13,7 +12,6 @@ NARROW = queue("crash-narrow", concurrency_limit=2)
 async def leaf(payload: list[Any], ctx: Context) -> int:
     """Note that it ran, in a queue of two."""
     ledger, number = payload
-    await asyncio.sleep(0.01)
     gates.note(ledger, f"leaf {ctx.run.id}")
     return int(number)
 

@@ -70,6 +70,11 @@ group by parent.env_id, parent.id, parent.task, parent.status, parent.output, pa
 """
 
 
+async def until_passed(seconds: float) -> None:
+    """Let havoc have its pace: nothing in here waits for anything but time."""
+    await asyncio.sleep(seconds)
+
+
 class Havoc:
     """The stack, and what is done to it."""
 
@@ -108,7 +113,7 @@ class Havoc:
     async def freeze_worker(self) -> None:
         worker = self.chance.choice(self.workers)
         worker.signal(signal.SIGSTOP)
-        await asyncio.sleep(3)
+        await until_passed(3)
         worker.signal(signal.SIGCONT)
 
     async def kill_server(self) -> None:
@@ -155,7 +160,7 @@ async def call(acknowledged: list[RunHandle[Any]], ledger: Path, chance: random.
         task_id = chance.choice(["crash-parent", "crash-plain-parent"])
         with contextlib.suppress(ApiError):
             acknowledged.append(await tasks.trigger(task_id, [str(ledger), len(acknowledged)]))
-        await asyncio.sleep(0.1)
+        await until_passed(0.1)
 
 
 async def watch(url: str, seen: list[Any]) -> None:
@@ -165,7 +170,7 @@ async def watch(url: str, seen: list[Any]) -> None:
             connection = await asyncpg.connect(url)
             seen += await connection.fetch(_OVERFULL)
             await connection.close()
-        await asyncio.sleep(0.2)
+        await until_passed(0.2)
 
 
 async def survives(havoc: Havoc, folder: Path, seconds: float) -> None:
@@ -177,7 +182,7 @@ async def survives(havoc: Havoc, folder: Path, seconds: float) -> None:
         calling = [asyncio.create_task(call(acknowledged, ledger, havoc.chance, until)) for _ in range(3)]
         while loop.time() < until:
             await havoc.strike()
-            await asyncio.sleep(havoc.chance.uniform(0.5, 2.5))
+            await until_passed(havoc.chance.uniform(0.5, 2.5))
         await asyncio.gather(*calling)
 
         left = await _left_after(havoc, QUIET_S)
