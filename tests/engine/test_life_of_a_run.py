@@ -8,7 +8,7 @@ from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
 from oncue.protocol.failures import BuiltInError, StringError
-from oncue.protocol.work import ChildFailed, ChildSucceeded, RunSettled, StopRun
+from oncue.protocol.work import ChildFailed, ChildSucceeded, RunSettled
 from oncue.store.pool import in_transaction, transaction
 from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared, request, until_blocked
 
@@ -316,27 +316,6 @@ async def test_handed_back_run_costs_no_attempt(engine: Engine) -> None:
     (again,) = await engine.claim(worker)
 
     assert (again.attempt, again.epoch) == (1, 2)
-
-
-@pytest.mark.parametrize("state", ["pending", "delayed", "parked", "executing", "waiting", "retrying"])
-async def test_run_can_be_cancelled_in_every_state(engine: Engine, state: str) -> None:
-    worker = await engine.announce(declared("t", retry=NO_WAIT), "child")
-    task = "unknown" if state == "parked" else "t"
-    run = await engine.trigger(task, **({"delay": "1h"} if state == "delayed" else {}))
-    claimed = await engine.claim(worker) if state in {"executing", "waiting", "retrying"} else []
-    child = await engine.wait_for(claimed[0], worker, "child") if state == "waiting" else None
-    if state == "retrying":
-        await engine.fail(worker, claimed[0])
-
-    await engine.cancel(run)
-    told = await engine.notices(worker)
-
-    assert await engine.status(run) == "CANCELED"
-    assert await engine.claim(worker) == []
-    assert [type(notice) for notice in told] == ([StopRun] if state in {"executing", "waiting"} else [])
-    if child is not None:
-        assert await engine.status(child) == "CANCELED"
-    await engine.cancel(run)
 
 
 async def test_parent_hears_that_its_child_was_cancelled(engine: Engine) -> None:
