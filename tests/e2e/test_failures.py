@@ -1,4 +1,4 @@
-"""Runs fail, are retried and are cancelled as their tasks and callers say."""
+"""Runs fail and are retried as their tasks and callers say."""
 
 import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from oncue import ShownError, runs, tasks
 from oncue.sdk.run import Run as Shown
 from tests.e2e.conftest import Run
 from tests.e2e.programs.gates import lines
-from tests.fixtures.stack import Stack, eventually
+from tests.fixtures.stack import Stack
 
 
 async def _ended(task_id: str, *payload: object, **options: int) -> Shown:
@@ -93,52 +93,6 @@ async def test_rude_endings_fail_the_run_only(run: Run, task_id: str, name: str)
     assert isinstance(ended.error, ShownError)
     assert ended.error.name == name
     assert await run("double", 1) == 2
-
-
-async def test_cancelled_async_run_stops_and_cleans_up(run: Run, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    handle = await tasks.trigger("cancellable", str(ledger))
-    await eventually(lambda: lines(ledger), "the run starts")
-
-    await runs.cancel(handle)
-
-    await eventually(lambda: lines(ledger) == ["started", "cleaned"], "the run cleans up")
-    ended = await handle.retrieve()
-    assert (ended.status, ended.is_cancelled, ended.is_completed) == ("CANCELED", True, True)
-    # Once more changes nothing.
-    await runs.cancel(handle)
-    assert (await handle.retrieve()).finished_at == ended.finished_at
-
-
-async def test_cancelled_plain_run_stops_at_its_next_call(run: Run, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    handle = await tasks.trigger("cancellable-plain", str(ledger))
-    await eventually(lambda: lines(ledger), "the run starts")
-
-    await runs.cancel(handle)
-    assert (await handle.retrieve()).status == "CANCELED"
-    # What it does after that counts for nothing.
-    (tmp_path / "ledger.gate").touch()
-
-    await eventually(lambda: lines(ledger)[-1] == "left", "the function returns")
-    assert (await handle.retrieve()).status == "CANCELED"
-    children = [each.task_identifier for each in (await handle.retrieve()).related_runs.children or []]
-    assert children == []
-
-
-async def test_cancelled_parent_leaves_its_wait(run: Run, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    parent = await tasks.trigger("waits-for-held", str(gate))
-
-    async def is_waiting() -> bool:
-        return (await parent.retrieve()).is_waiting
-
-    await eventually(is_waiting, "the parent is parked")
-    await runs.cancel(parent)
-
-    assert (await parent.retrieve()).status == "CANCELED"
-    gate.touch()
-    assert (await parent.result(20)).ok is False
 
 
 async def test_unknown_task_waits_for_a_worker_that_has_it(run: Run, backend: Stack, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from oncue import AbortRun, Context, Retry, RetryAfter, RunCancelled, task
+from oncue import AbortRun, Context, Retry, RetryAfter, task
 from tests.e2e.programs import gates
 
 QUICKLY = Retry(max_attempts=4, factor=2, min_timeout=0.1, max_timeout=1, randomize=False)
@@ -59,30 +59,6 @@ async def gives_up() -> None:
 @task
 async def fails_once() -> None:
     raise KeyError("no retry was declared")
-
-
-@task
-async def cancellable(payload: str) -> None:
-    """Note the start and the clean-up."""
-    gates.note(payload, "started")
-    try:
-        await gates.opened("/nonexistent/gate")
-    finally:
-        gates.note(payload, "cleaned")
-
-
-@task
-def cancellable_plain(payload: str) -> None:
-    """Note the start, and what the next call of oncue raises after a cancellation."""
-    gates.note(payload, "started")
-    gates.opened_blocking(f"{payload}.gate")
-    try:
-        fails_once.sync.trigger()
-    except RunCancelled:
-        gates.note(payload, "told")
-        raise
-    finally:
-        gates.note(payload, "left")
 
 
 @task
