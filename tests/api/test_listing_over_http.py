@@ -56,25 +56,6 @@ async def test_no_run_belongs_to_a_bulk_action_or_schedule(client: Client, name:
     assert found.body == {"data": [], "pagination": {}}
 
 
-async def test_pages_stay_where_they_are_while_runs_are_added(client: Client) -> None:
-    runs = [await client.trigger("add", tags="x") for _ in range(6)]
-    seen: list[str] = []
-    after = ""
-
-    while True:
-        page = (await client.get(f"/api/v1/runs?page[size]=2&filter[tag]=x{after}")).body
-        seen += [run["id"] for run in page["data"]]
-        await client.trigger("add", tags="x")
-        await client.trigger("add")
-        if "next" not in page["pagination"]:
-            break
-        after = f"&page[after]={page['pagination']['next']}"
-    back = (await client.get(f"/api/v1/runs?page[size]=2&filter[tag]=x&page[before]={runs[1]}")).body
-
-    assert seen == runs[::-1]
-    assert [run["id"] for run in back["data"]] == [runs[3], runs[2]]
-
-
 async def test_a_key_is_forgotten_for_its_task(client: Client) -> None:
     first = await client.trigger("add", idempotencyKey="a b/c")
     path = "/api/v1/idempotencyKeys/a%20b%2Fc/reset"
