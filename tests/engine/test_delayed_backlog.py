@@ -1,15 +1,17 @@
-"""Runs that are held cost nothing until they are due: neither claims nor releases look at them."""
+"""Runs cost nothing until their time has come: neither claims nor releases look at those that are held, and expiry at
+none that may stand in line for longer.
+"""
 
 import datetime
 import json
 from typing import Any
 
-from oncue.engine import delays, dispatch  # noqa: F401 - they declare what is looked at
+import pytest
+
+from oncue.engine import delays, dispatch, expiry  # noqa: F401 - they declare what is looked at
 from oncue.store import queries
 from oncue.store.pool import Tx
 from tests.engine.conftest import Engine, request
-
-HELD = 5_000
 
 
 async def looked_at(engine: Engine, name: str, **values: Any) -> int:
@@ -33,10 +35,15 @@ def _rows_of_live(node: dict[str, Any]) -> int:
     return round(own) + sum(_rows_of_live(each) for each in node.get("Plans", ()))
 
 
-async def test_held_runs_are_looked_at_by_nobody(engine: Engine) -> None:
+@pytest.mark.parametrize("held", [5_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_held_runs_are_looked_at_by_nobody(engine: Engine, held: int, is_analyzed: bool) -> None:
     worker = await engine.announce("t")
-    for _ in range(HELD // 1_000):
+    for _ in range(held // 1_000):
         await engine.trigger_many(*[("t", request(delay="30d"))] * 1_000)
+    if is_analyzed:
+        # As far as the planner knows, there is nothing in line.
+        await engine.run(lambda tx: tx.execute("analyze oncue.live"))
     for _ in range(3):
         await engine.trigger("t")
         await engine.trigger("t", delay="1h")
@@ -59,3 +66,18 @@ async def test_held_runs_are_looked_at_by_nobody(engine: Engine) -> None:
     assert 0 < claim <= 2 * 3
     assert 0 < release <= 2 * 3
     assert wake <= 1
+
+
+async def test_expiry_looks_at_no_run_that_has_time(engine: Engine) -> None:
+    await engine.announce("t")
+    await engine.trigger_many(*[("t", request(delay="30d"))] * 1_000)
+    # As far as the planner knows, there is nothing in line.
+    await engine.run(lambda tx: tx.execute("analyze oncue.live"))
+    await engine.trigger_many(*[("t", request(ttl="1h"))] * 500)
+    for _ in range(3):
+        await engine.trigger("t", ttl="1m")
+    await engine.advance(datetime.timedelta(minutes=2))
+
+    seen = await looked_at(engine, "expiry.lock_overdue", limit=expiry.GROUP)
+
+    assert seen == 3
