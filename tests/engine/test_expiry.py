@@ -4,11 +4,12 @@ import datetime
 
 import pytest
 
-from oncue.engine import lifetimes
+from oncue.engine import batch_reading, lifetimes
 from oncue.engine.rows import Environment
+from oncue.protocol import ids
 from oncue.protocol.retry import RetryPolicy
 from oncue.protocol.triggers import BatchItem, TriggerOptions
-from oncue.protocol.work import ChildFailed, RunSettled
+from oncue.protocol.work import BatchSettled, ChildFailed, ChildSucceeded, RunSettled
 from tests.engine.conftest import Engine, declared
 
 DEV = Environment(1, "dev", "DEVELOPMENT")
@@ -41,6 +42,27 @@ def test_ttl_is_the_options_then_the_tasks_then_the_environments(
     expected: datetime.timedelta | None,
 ) -> None:
     assert lifetimes.effective(environment, option, task) == expected
+
+
+async def test_the_ttl_that_counts_is_shown_with_the_run(engine: Engine, production: Engine) -> None:
+    shown: dict[str, list[str | None]] = {}
+    for each in (engine, production):
+        await each.announce("t", declared("own", ttl_ms=180_000), declared("endless", ttl_ms=0))
+        runs = [
+            await each.trigger("t"),
+            await each.trigger("own"),
+            await each.trigger("own", ttl="2m"),
+            await each.trigger("own", ttl=0),
+            await each.trigger("endless"),
+            await each.trigger("own", ttl="30d"),
+            await each.trigger("own", ttl=45, delay="1h"),
+        ]
+        shown[each.environment.kind] = [(await each.retrieve(run)).ttl for run in runs]
+
+    assert shown == {
+        "DEVELOPMENT": ["10m", "3m", "2m", None, None, "4w2d", "45s"],
+        "PRODUCTION": ["2w", "3m", "2m", "2w", "2w", "2w", "45s"],
+    }
 
 
 async def test_a_run_in_line_expires_and_says_why(engine: Engine) -> None:
@@ -105,6 +127,32 @@ async def test_the_first_start_stops_the_clock_for_good(engine: Engine) -> None:
     assert await engine.expire_due() == 0
 
 
+async def test_a_resumed_or_recovered_run_does_not_expire(engine: Engine) -> None:
+    worker = await engine.announce(declared("t", queue="q", concurrency_limit=1), "child")
+    parent_id = await engine.trigger("t", ttl="1m")
+    (parent,) = await engine.claim(worker)
+    await engine.wait_for(parent, worker, "child", ttl=0)
+    other = await engine.trigger("t", ttl=0)
+    claimed = {run.task: run for run in await engine.claim(worker)}
+    await engine.advance(MINUTE)
+    parked = await engine.expire_due()
+    await engine.succeed(worker, claimed["child"])
+    # Its wait is over, and its slot is taken.
+    waiting = (await engine.expire_due(), await engine.status(parent_id))
+    await engine.succeed(worker, claimed["t"])
+    resumed = await engine.status(parent_id)
+    await engine.recover()
+    await engine.advance(DAY)
+
+    assert (parked, waiting, resumed) == (0, (0, "WAITING"), "EXECUTING")
+    assert await engine.status(parent_id) == "QUEUED"
+    assert await engine.expire_due() == 0
+    assert await engine.status(other) == "COMPLETED"
+    worker = await engine.announce("t")
+    (again,) = await engine.claim(worker)
+    assert again.run_id == parent_id
+
+
 async def test_a_waiting_parent_hears_that_its_child_expired(engine: Engine) -> None:
     worker = await engine.announce("parent", "child", queues=None)
     await engine.trigger("parent")
@@ -120,6 +168,37 @@ async def test_a_waiting_parent_hears_that_its_child_expired(engine: Engine) -> 
     assert isinstance(notice.child, ChildFailed)
     assert "TTL (1m) was reached" in str(notice.child.error)
     assert await engine.status(parent.run_id) == "EXECUTING"
+
+
+async def test_a_parent_of_a_batch_hears_which_items_expired(engine: Engine) -> None:
+    worker = await engine.announce("parent", "t")
+    await engine.trigger("parent")
+    (parent,) = await engine.claim(worker)
+    batch = await engine.create_batch(
+        2,
+        parent_run_id=parent.run_id,
+        parent_epoch=parent.epoch,
+        parent_worker_id=ids.show(ids.WORKER, worker),
+        resume_parent_on_completion=True,
+    )
+    options = [TriggerOptions(ttl="1h"), TriggerOptions(ttl="1m")]
+    await engine.fill_batch(batch, *(BatchItem(index, "t", options=each) for index, each in enumerate(options)))
+    (first,) = await engine.claim(worker, 1)
+    await engine.succeed(worker, first, output=b"1")
+
+    await engine.advance(MINUTE)
+    assert await engine.expire_due() == 1
+    (notice,) = await engine.notices(worker)
+    key = ids.parse(ids.BATCH, batch)
+    results = await engine.run(lambda tx: batch_reading.read_results(tx, engine.environment, key, after=0, limit=100))
+
+    assert isinstance(notice, BatchSettled)
+    assert (notice.run_id, notice.batch_id, notice.resumes) == (parent.run_id, batch, True)
+    assert await engine.status(parent.run_id) == "EXECUTING"
+    done, expired = results
+    assert isinstance(done, ChildSucceeded)
+    assert isinstance(expired, ChildFailed)
+    assert "Run expired because the TTL (1m) was reached" in str(expired.error)
 
 
 async def test_expired_runs_of_a_batch_count_as_ended(engine: Engine) -> None:
