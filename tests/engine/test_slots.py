@@ -127,6 +127,12 @@ async def test_tasks_must_agree_on_the_limit_of_a_queue(engine: Engine) -> None:
         )
 
 
+@pytest.mark.parametrize("limit", [-1, 2**31])
+async def test_limit_that_is_none_is_refused(engine: Engine, limit: int) -> None:
+    with pytest.raises(UnprocessableRequest, match=r"task 't': concurrencyLimit is .*; expected 0 to 2"):
+        await engine.announce(declared("t", concurrency_limit=limit))
+
+
 async def test_zero_limit_holds_every_run_back(engine: Engine) -> None:
     worker = await engine.announce(declared("t", queue="q", concurrency_limit=0))
     await engine.trigger("t")

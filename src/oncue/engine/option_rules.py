@@ -28,8 +28,6 @@ from oncue.protocol.triggers import (
 
 _TASK_ID: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 _MAX_DURATION_FLOOR: Final = 5.0
-_LAST_YEAR: Final = 9_000
-"""Later moments are too close to the end of the calendar to be reckoned with."""
 _INT4: Final = 2_147_483_647
 _KEY_LIFETIME: Final = datetime.timedelta(days=30)
 _ZERO: Final = datetime.timedelta()
@@ -89,8 +87,10 @@ def read_queue(option: str | QueueOption | None) -> tuple[str | None, int | None
         name, limit = option, None
     if not names.is_queue(name):
         raise BadRequest(f"options.queue: {name[:60]!r} is not a queue name; expected {names.QUEUE_FORM}")
-    if limit is not None and not 0 <= limit <= _INT4:
-        raise BadRequest(f"options.queue.concurrencyLimit: found {limit}; expected 0 or more")
+    if limit is not None and not 0 <= limit <= limits.MAX_CONCURRENCY_LIMIT:
+        raise BadRequest(
+            f"options.queue.concurrencyLimit: found {limit}; expected 0 to {limits.MAX_CONCURRENCY_LIMIT:,}"
+        )
     return name, limit
 
 
@@ -181,8 +181,8 @@ def read_delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.
         utc = zoned.astimezone(datetime.UTC)
     except OverflowError:
         utc = None
-    if utc is None or utc.year > _LAST_YEAR:
-        raise UnprocessableRequest(f"options.delay: {option[:60]!r} is outside of the years 1 to {_LAST_YEAR}")
+    if utc is None or utc.year > limits.LAST_YEAR:
+        raise UnprocessableRequest(f"options.delay: {option[:60]!r} is outside of the years 1 to {limits.LAST_YEAR}")
     return None, utc
 
 

@@ -19,6 +19,7 @@ from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
 from oncue.protocol.errors import UnprocessableRequest
+from oncue.protocol.limits import MAX_CONCURRENCY_LIMIT
 from oncue.protocol.work import Announcement, TaskDeclaration
 from oncue.store import queries as sql
 from oncue.store.pool import Tx
@@ -58,7 +59,7 @@ async def announce(
         lease: How long it may be silent.
 
     Raises:
-        UnprocessableRequest: Its tasks do not agree on the limit of a queue.
+        UnprocessableRequest: The limit of a queue makes no sense, or its tasks do not agree on it.
     """
     tasks = {task.id: task for task in announcement.tasks}
     rows = await _declare_tasks(tx, env_id=environment.id, **_columns([tasks[slug] for slug in sorted(tasks)]))
@@ -100,6 +101,10 @@ def _limits(tasks: Sequence[TaskDeclaration]) -> dict[str, int | None]:
         if limit is msgspec.UNSET:
             continue
         queue = task.queue or f"task/{task.id}"
+        if limit is not None and not 0 <= limit <= MAX_CONCURRENCY_LIMIT:
+            raise UnprocessableRequest(
+                f"task {task.id!r}: concurrencyLimit is {limit}; expected 0 to {MAX_CONCURRENCY_LIMIT:,} or null"
+            )
         if limits.setdefault(queue, limit) != limit:
             raise UnprocessableRequest(
                 f"queue {queue!r} is declared with concurrency_limit={limits[queue]} and, by task {task.id!r}, with "

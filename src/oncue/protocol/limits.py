@@ -34,6 +34,9 @@ MAX_IDEMPOTENCY_KEY_LENGTH: Final = 2_048
 MAX_CALL_KEY_LENGTH: Final = 2_560
 """A task's id and an idempotency key fit in."""
 MAX_DEBOUNCE_KEY_LENGTH: Final = 512
+MAX_CONCURRENCY_LIMIT: Final = 2_147_483_647
+"""Largest limit of a queue that code can declare: PostgreSQL's int."""
+
 MAX_OVERRIDE_LIMIT: Final = 100_000
 """Largest limit of a queue that an operator can set. Source: the official API's own."""
 
@@ -42,6 +45,9 @@ MAX_ATTEMPTS: Final = 250
 
 MAX_PRIORITY: Final = 2_147_483
 """Seconds of head start; as milliseconds it fits 32 bits. Source: wire contract §2.1."""
+
+LAST_YEAR: Final = 9_000
+"""Of the moment until which a run is held; later ones are too close to the end of the calendar to be reckoned with."""
 
 MAX_CREATE_BATCH_BYTES: Final = 128 * 1024
 """Body of a batch's creation. Source: wire contract §2.2."""

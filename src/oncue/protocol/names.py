@@ -6,7 +6,8 @@ from typing import Final
 from oncue.protocol import limits
 
 _REGION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_VERSION: Final = re.compile(r"\d{8}\.\d+")
+_VERSION: Final = re.compile(r"[0-9]{8}\.[0-9]+")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _QUEUE: Final = re.compile(r"[A-Za-z0-9_/.:-]+")
 
 QUEUE_FORM: Final = f"1 to {limits.MAX_QUEUE_NAME_LENGTH} letters, digits, or any of _ / . : -"
@@ -24,6 +25,11 @@ def is_queue(text: object) -> bool:
 def is_region(text: object) -> bool:
     """Whether it can name a region."""
     return isinstance(text, str) and len(text) <= limits.MAX_REGION_LENGTH and _REGION.fullmatch(text) is not None
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold it: neither NUL nor a lone surrogate is in it."""
+    return "\0" not in text and _SURROGATE.search(text) is None
 
 
 def is_version(text: object) -> bool:

@@ -15,6 +15,7 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
+from oncue.protocol import names
 from oncue.sdk import execution
 
 Scope: TypeAlias = Literal["run", "attempt", "global"]
@@ -99,9 +100,10 @@ def parts(key: object) -> list[str]:
         ValueError: It is none.
     """
     found = [key] if isinstance(key, str) else list(key) if isinstance(key, Sequence) else []
-    if not found or not all(isinstance(part, str) for part in found) or not 0 < len("-".join(found)) <= _LONGEST:
+    is_text = bool(found) and all(isinstance(part, str) and names.is_storable(part) for part in found)
+    if not is_text or not 0 < len("-".join(found)) <= _LONGEST:
         raise ValueError(
             f"idempotency_key={reprlib.repr(key)} is not accepted; expected a string or a sequence of strings, "
-            f"1 to {_LONGEST:,} characters"
+            f"1 to {_LONGEST:,} characters, no NUL"
         )
     return found

@@ -23,7 +23,9 @@ from oncue.sdk.options import OPTIONS, Debounce, unknown
 
 T = TypeVar("T")
 
-_LONGEST_DEBOUNCE_KEY: Final = 512
+_SECOND: Final = datetime.timedelta(seconds=1)
+_LARGEST_KEY: Final = 10 ** (limits.MAX_CONCURRENCY_KEY_BYTES - 1)
+"""A number below it fits, with its sign."""
 
 
 def read(options: Mapping[str, object]) -> dict[str, Any]:
@@ -69,14 +71,15 @@ def _quoted(value: object) -> str:
 def read_delay(value: object, option: str = "delay") -> str:
     """Check a delay: a duration, or a moment."""
     match value:
-        case datetime.datetime() if value.tzinfo is not None:
+        case datetime.datetime() if value.tzinfo is not None and _is_reckonable(value):
             return value.isoformat()
         case datetime.timedelta() if datetime.timedelta() <= value <= durations.LONGEST:
             return durations.show(value)
         case str() if durations.parse(value) is not None or _is_date(value):
             return value
         case datetime.datetime():
-            raise _refused(option, value, "an aware datetime, for instance datetime.now(UTC) + timedelta(hours=1)")
+            accepted = f"an aware datetime up to the year {limits.LAST_YEAR}, for instance datetime.now(UTC) + "
+            raise _refused(option, value, f"{accepted}timedelta(hours=1)")
         case _:
             raise _refused(
                 option, value, 'a duration such as "1h" or "2h30m", a timedelta, an aware datetime or an ISO date'
@@ -94,17 +97,25 @@ def read_timeout(value: object) -> str:
 
 def _is_date(text: str) -> bool:
     try:
-        datetime.datetime.fromisoformat(text)
+        return _is_reckonable(datetime.datetime.fromisoformat(text))
     except ValueError:
         return False
-    return True
+
+
+def _is_reckonable(moment: datetime.datetime) -> bool:
+    # One without a zone is taken as UTC.
+    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
+    try:
+        return zoned.astimezone(datetime.UTC).year <= limits.LAST_YEAR
+    except OverflowError:
+        return False
 
 
 def _ttl(value: object) -> str | int:
     length = durations.read(value, "ttl")
     if isinstance(value, str):
         return value
-    return -(-length // datetime.timedelta(seconds=1))
+    return -(-length // _SECOND)
 
 
 def _seconds(value: object) -> float:
@@ -116,9 +127,9 @@ def _seconds(value: object) -> float:
 
 def _idempotency_key_ttl(value: object) -> str:
     # The wire takes one number and one unit here (wire contract §1.9), so "1h30m" is sent as "90m".
-    seconds = -(-durations.read(value, "idempotency_key_ttl") // datetime.timedelta(seconds=1))
+    seconds = _above_zero(value, "idempotency_key_ttl") // _SECOND
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % length == 0:
+        if seconds % length == 0:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
 
@@ -132,12 +143,12 @@ def _debounce(value: object) -> DebounceOption:
             given = Debounce(**value)
         case _:
             raise _refused("debounce", value, accepted)
-    if not _is_text(given.key, _LONGEST_DEBOUNCE_KEY):
-        raise _refused("debounce key", given.key, f"1 to {_LONGEST_DEBOUNCE_KEY} characters")
+    if not _is_text(given.key, limits.MAX_DEBOUNCE_KEY_LENGTH):
+        raise _refused("debounce key", given.key, f"1 to {limits.MAX_DEBOUNCE_KEY_LENGTH} characters, no NUL")
     if given.mode not in (None, "leading", "trailing"):
         raise _refused("debounce mode", given.mode, "'leading' or 'trailing'")
-    delay = durations.read(given.delay, "debounce delay")
-    longest = None if given.max_delay is None else durations.read(given.max_delay, "debounce max_delay")
+    delay = _above_zero(given.delay, "debounce delay")
+    longest = None if given.max_delay is None else _above_zero(given.max_delay, "debounce max_delay")
     if longest is not None and longest <= delay:
         raise _refused("debounce max_delay", given.max_delay, f"longer than its delay, {durations.show(delay)}")
     return DebounceOption(
@@ -157,11 +168,12 @@ def _concurrency_key(value: object) -> str | int:
     match value:
         case bool():
             pass
-        case int():
+        case int() if abs(value) < _LARGEST_KEY:
             return value
-        case str() if 0 < len(value.encode("utf-8", "replace")) <= limits.MAX_CONCURRENCY_KEY_BYTES:
+        case str() if names.is_storable(value) and 0 < len(value.encode()) <= limits.MAX_CONCURRENCY_KEY_BYTES:
             return value
-    raise _refused("concurrency_key", value, f"an int or a string of 1 to {limits.MAX_CONCURRENCY_KEY_BYTES} bytes")
+    accepted = f"an int or a string of 1 to {limits.MAX_CONCURRENCY_KEY_BYTES} bytes, no NUL"
+    raise _refused("concurrency_key", value, accepted)
 
 
 def _max_attempts(value: object) -> int:
@@ -178,9 +190,11 @@ def _priority(value: object) -> float:
 
 def _tags(value: object) -> list[str]:
     tags = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
-    good = [tag for tag in tags if isinstance(tag, str) and 0 < len(tag) <= limits.MAX_TAG_LENGTH]
+    good = [tag for tag in tags if _is_text(tag, limits.MAX_TAG_LENGTH)]
     if (not tags and value != []) or len(good) != len(tags) or len(tags) > limits.MAX_TAGS:
-        accepted = f"a string or at most {limits.MAX_TAGS} of them, each of 1 to {limits.MAX_TAG_LENGTH} characters"
+        accepted = (
+            f"a string or at most {limits.MAX_TAGS} of them, each of 1 to {limits.MAX_TAG_LENGTH} characters, no NUL"
+        )
         raise _refused("tags", value, accepted)
     return good
 
@@ -198,7 +212,15 @@ def _metadata(value: object) -> msgspec.Raw:
 
 
 def _is_text(value: object, longest: int) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= longest
+    return isinstance(value, str) and 0 < len(value) <= longest and names.is_storable(value)
+
+
+def _above_zero(value: object, option: str) -> datetime.timedelta:
+    """Read a length of time, in whole seconds, as the wire has it."""
+    length = durations.read(value, option)
+    if not length:
+        raise _refused(option, value, f"more than nothing: {durations.ACCEPTED}")
+    return -(-length // _SECOND) * _SECOND
 
 
 def _region(value: object) -> object:

@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from oncue.protocol import names
+from oncue.protocol import limits, names
 
 ACCEPTED = "a name, queue(name, concurrency_limit=...) or {'name': ..., 'concurrency_limit': ...}"
 
@@ -45,10 +45,13 @@ def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
             pass
         case bool():
             raise ValueError(f"concurrency_limit={concurrency_limit!r} is not a number; expected 0 or more, or None")
-        case int() if concurrency_limit >= 0:
+        case int() if 0 <= concurrency_limit <= limits.MAX_CONCURRENCY_LIMIT:
             pass
         case _:
-            raise ValueError(f"concurrency_limit={concurrency_limit!r} is not accepted; expected 0 or more, or None")
+            raise ValueError(
+                f"concurrency_limit={reprlib.repr(concurrency_limit)} is not accepted; expected 0 to "
+                f"{limits.MAX_CONCURRENCY_LIMIT:,}, or None"
+            )
     return Queue(name, concurrency_limit)
 
 

@@ -9,7 +9,7 @@ Example::
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from oncue.protocol import limits
+from oncue.protocol import limits, names
 from oncue.protocol.errors import OutsideTaskError
 from oncue.sdk import execution, flows, requests, transport
 
@@ -49,12 +49,16 @@ def _call(function: str, tags: object) -> requests.Call[None]:
 
 def _read(tags: object) -> list[str]:
     given = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, Sequence) else None
-    if given is None or not all(isinstance(tag, str) and len(tag) <= limits.MAX_TAG_LENGTH for tag in given):
+    if given is None or not all(_is_tag(tag) for tag in given):
         raise ValueError(
             f"tags={tags!r} is not accepted; expected a text or several, each of at most {limits.MAX_TAG_LENGTH} "
-            "characters"
+            "characters, no NUL"
         )
     return given
+
+
+def _is_tag(tag: object) -> bool:
+    return isinstance(tag, str) and len(tag) <= limits.MAX_TAG_LENGTH and names.is_storable(tag)
 
 
 sync: Final = BlockingTags()
