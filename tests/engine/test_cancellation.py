@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from oncue.engine import waitpoints
+from oncue.engine import batch_reading, waitpoints
 from oncue.protocol import ids
 from oncue.protocol.failures import BuiltInError
 from oncue.protocol.triggers import BatchItem, TriggerOptions
-from oncue.protocol.work import Assignment, ChildFailed, RunSettled, StopRun, WaitRequest
+from oncue.protocol.work import Assignment, BatchSettled, ChildFailed, RunSettled, StopRun, WaitRequest
 from tests.engine.conftest import NO_WAIT, Engine, declared
 
 Reach = Callable[[Engine, uuid.UUID], Awaitable[str]]
@@ -199,3 +199,23 @@ async def test_parents_go_on_when_a_run_between_them_is_cancelled(engine: Engine
     assert await engine.status(root.run_id) == "EXECUTING"
     assert await engine.status(lowest) == "CANCELED"
     assert await engine.succeed(worker, root) == []
+
+
+async def test_parent_of_a_batch_goes_on_when_its_items_are_cancelled(engine: Engine) -> None:
+    worker = await engine.announce("t")
+    parent_id = await waiting_for_a_batch(engine, worker)
+    first, second = [child.id for child in (await engine.retrieve(parent_id)).related_runs.children or []]
+
+    await engine.cancel(first)
+    early = await engine.notices(worker)
+    await engine.cancel(second)
+    (notice,) = await engine.notices(worker)
+    assert isinstance(notice, BatchSettled)
+    batch = ids.parse(ids.BATCH, notice.batch_id)
+    results = await engine.run(lambda tx: batch_reading.read_results(tx, engine.environment, batch, after=0, limit=100))
+
+    assert early == []
+    assert (notice.run_id, notice.resumes, notice.aborted) == (parent_id, True, None)
+    error = BuiltInError("TaskRunCancelledError", "Canceled by user")
+    assert results == [ChildFailed(run, "child", error) for run in (first, second)]
+    assert await engine.status(parent_id) == "EXECUTING"
