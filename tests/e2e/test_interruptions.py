@@ -159,22 +159,28 @@ async def test_parent_of_a_killed_worker_ends_elsewhere(own_stack: Stack, marks:
         assert ended.attempt_count == 1
 
 
-@pytest.mark.parametrize("task_id", ["remembering", "remembering-plain"])
-async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: Marks, task_id: str) -> None:
-    def parents() -> list[str]:
-        return [line for line in lines(marks.ledger) if line.startswith("parent ")]
+async def _ended_elsewhere(own_stack: Stack, marks: Marks, task_id: str) -> tuple[Shown, list[list[str]]]:
+    """Kill the worker once the parent has said where it is; returns its end, and what it said each time."""
+
+    def parents() -> list[list[str]]:
+        return [line.split() for line in lines(marks.ledger) if line.startswith("parent ")]
 
     with called(own_stack.start_server(**SHORT_LEASE)):
         first = own_stack.start_worker(PROGRAM)
         handle = await tasks.trigger(task_id, marks.payload)
-        await eventually(lambda: len(parents()) == 1, "the parent has waited three times")
+        await eventually(lambda: len(parents()) == 1, "the parent comes to its gate")
         own_stack.start_worker(PROGRAM)
         first.kill()
-        await eventually(lambda: len(parents()) == 2, "the parent comes to the same place elsewhere")
+        await eventually(lambda: len(parents()) == 2, "the parent comes to its gate elsewhere")
         marks.gate.touch()
-        ended = await _ended(handle)
+        return await _ended(handle), parents()
 
-    (_, one_worker, one_child), (_, other_worker, other_child) = (line.split() for line in parents())
+
+@pytest.mark.parametrize("task_id", ["remembering", "remembering-plain"])
+async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: Marks, task_id: str) -> None:
+    ended, parents = await _ended_elsewhere(own_stack, marks, task_id)
+
+    (_, one_worker, one_child), (_, other_worker, other_child) = parents
     assert (ended.status, ended.output, ended.attempt_count) == ("COMPLETED", [2, 3, 4, 5, 6], 1)
     assert one_worker != other_worker
     assert one_child == other_child
@@ -185,21 +191,10 @@ async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: M
 
 @pytest.mark.parametrize("task_id", ["stepping", "stepping-plain"])
 async def test_steps_are_taken_once_when_the_worker_is_lost(own_stack: Stack, marks: Marks, task_id: str) -> None:
-    def parents() -> list[str]:
-        return [line for line in lines(marks.ledger) if line.startswith("parent ")]
-
-    with called(own_stack.start_server(**SHORT_LEASE)):
-        first = own_stack.start_worker(PROGRAM)
-        handle = await tasks.trigger(task_id, marks.payload)
-        await eventually(lambda: len(parents()) == 1, "two steps are taken")
-        own_stack.start_worker(PROGRAM)
-        first.kill()
-        await eventually(lambda: len(parents()) == 2, "the run comes to the same place elsewhere")
-        marks.gate.touch()
-        ended = await _ended(handle)
+    ended, parents = await _ended_elsewhere(own_stack, marks, task_id)
 
     assert (ended.status, ended.output, ended.attempt_count) == ("COMPLETED", [None, {"n": 2}, 3], 1)
-    assert len(set(parents())) == 2
+    assert len({worker for _, worker in parents}) == 2
     assert [line for line in lines(marks.ledger) if line.endswith(" step")] == [
         "first step",
         "second step",

@@ -35,10 +35,9 @@ from oncue.engine import (
 from oncue.engine.batch_rows import BatchRow, usable
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
-from oncue.engine.journal import Caller, RecordedBatch
+from oncue.engine.journal import RecordedBatch
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment, RunId
-from oncue.engine.triggering import ParentRun
 from oncue.engine.waits import Wait
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BadRequest, UnprocessableRequest
@@ -108,11 +107,12 @@ async def create(
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
         batch = (await request_keys.first_targets(tx, environment, {request_key: batch}))[request_key]
-    caller = row = None
+    row = None
     if parent is not None:
-        row, caller = await _check_parent(tx, environment, parent, batch)
-    if caller is not None and (before := await journal.recorded_batch(tx, environment, caller)) is not None:
-        return await _made_before(tx, environment, parent, before, effects=effects)
+        row = await triggering.lock_caller(tx, environment, parent)
+        caller = triggering.caller_of(parent, {row.run_id: row})
+        if caller is not None and (before := await journal.recorded_batch(tx, environment, caller)) is not None:
+            return await _made_before(tx, environment, parent, before, effects=effects)
     replayed = None if request.idempotency_key is None else await _replayed(tx, environment, request)
     created = None
     if replayed is None:
@@ -254,24 +254,12 @@ async def _replayed(tx: Tx, environment: Environment, request: CreateBatchReques
 
 
 async def _made_before(
-    tx: Tx, environment: Environment, parent: ParentCall | None, before: RecordedBatch, *, effects: Effects
+    tx: Tx, environment: Environment, parent: ParentCall, before: RecordedBatch, *, effects: Effects
 ) -> CreateBatchResponse:
     """Answer a call that a run made before it was started again: with the batch of then, which it waits for anew."""
-    if parent is not None and parent.waits:
+    if parent.waits:
         await _park_parent(tx, environment, parent, before.id, is_new=False, effects=effects)
     return CreateBatchResponse(ids.show(ids.BATCH, before.id), before.run_count, is_cached=before.is_sealed)
-
-
-async def _check_parent(
-    tx: Tx, environment: Environment, parent: ParentCall, batch: uuid.UUID
-) -> tuple[ParentRun | None, Caller | None]:
-    """Lock the run that calls; returns it, and who calls where the call may have been made before."""
-    call = NewRun(run_id=batch, task="", parent=parent)
-    parents = await triggering.lock_parents(tx, environment, [call])
-    refused = triggering.refusal(parent, parents)
-    if refused is not None:
-        raise refused
-    return parents.get(parent.run_id), triggering.caller_of(parent, parents)
 
 
 async def _park_parent(

@@ -161,7 +161,9 @@ def read_max_duration(option: float | None) -> datetime.timedelta | None:
     return datetime.timedelta(seconds=max(option, _MAX_DURATION_FLOOR))
 
 
-def read_delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.datetime | None]:
+def read_delay(
+    option: str | None, field: str = "options.delay"
+) -> tuple[datetime.timedelta | None, datetime.datetime | None]:
     """Return how long, or until when, the run is held; one of the two, or none."""
     if option is None:
         return None, None
@@ -172,7 +174,7 @@ def read_delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.
         moment = datetime.datetime.fromisoformat(option)
     except ValueError:
         raise UnprocessableRequest(
-            f'options.delay: {option[:60]!r} is neither a duration nor a date; expected for instance "1h", "2h30m" or '
+            f'{field}: {option[:60]!r} is neither a duration nor a date; expected for instance "1h", "2h30m" or '
             '"2030-12-01T00:00:00Z"'
         ) from None
     # A date without a zone is taken as UTC, as the official client writes it.
@@ -182,7 +184,7 @@ def read_delay(option: str | None) -> tuple[datetime.timedelta | None, datetime.
     except OverflowError:
         utc = None
     if utc is None or utc.year > limits.LAST_YEAR:
-        raise UnprocessableRequest(f"options.delay: {option[:60]!r} is outside of the years 1 to {limits.LAST_YEAR}")
+        raise UnprocessableRequest(f"{field}: {option[:60]!r} is outside of the years 1 to {limits.LAST_YEAR}")
     return None, utc
 
 
@@ -232,19 +234,23 @@ def read_idempotency_key(options: TriggerOptions) -> IdempotencyKey | None:
 
     Source: wire contract §8.7.
     """
-    lifetime = _KEY_LIFETIME
-    if options.idempotency_key_ttl is not None:
-        parsed = durations.parse(options.idempotency_key_ttl)
-        if not parsed:
-            raise UnprocessableRequest(
-                f"options.idempotencyKeyTTL: {options.idempotency_key_ttl[:60]!r} is not a length of time above zero; "
-                'expected for instance "60s", "1h" or "30d"'
-            )
-        lifetime = parsed
+    lifetime = read_key_lifetime(options.idempotency_key_ttl, "options.idempotencyKeyTTL")
     if options.idempotency_key is None:
         return None
     key = check_key(options.idempotency_key, "options.idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
     return IdempotencyKey(key, lifetime, _shown_key(options.idempotency_key_options))
+
+
+def read_key_lifetime(option: str | None, field: str) -> datetime.timedelta:
+    """Return how long an idempotency key counts, 30 days unless told otherwise."""
+    if option is None:
+        return _KEY_LIFETIME
+    lifetime = durations.parse(option)
+    if not lifetime:
+        raise UnprocessableRequest(
+            f'{field}: {option[:60]!r} is not a length of time above zero; expected for instance "60s", "1h" or "30d"'
+        )
+    return lifetime
 
 
 def check_key(key: str, field: str, longest: int) -> str:

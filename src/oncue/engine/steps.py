@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 
 from oncue.engine import requests, triggering
-from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment
 from oncue.engine.triggering import ParentRun
 from oncue.protocol.work import StepCall
@@ -79,9 +78,5 @@ async def _lock_caller(tx: Tx, environment: Environment, call: StepCall) -> Pare
     parent = requests.parse_parent(
         call.parent_run_id, call.parent_epoch, call.parent_worker_id, waits=False, call_key=call.call_key
     )
-    assert isinstance(parent, ParentCall)
-    parents = await triggering.lock_parents(tx, environment, [NewRun(run_id=parent.run_id, task="", parent=parent)])
-    refused = triggering.refusal(parent, parents)
-    if refused is not None:
-        raise refused
-    return parents[parent.run_id]
+    assert parent is not None
+    return await triggering.lock_caller(tx, environment, parent)

@@ -14,17 +14,17 @@ import datetime
 import hashlib
 import hmac
 import uuid
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from oncue.engine import environments, option_rules, requests, waitpoints
+from oncue.engine import environments, option_rules, requests, triggering, waitpoints
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.engine.waitpoints import Token
-from oncue.protocol import codec, durations, ids, limits
-from oncue.protocol.errors import NotFound, Unauthorized, UnprocessableRequest
-from oncue.protocol.tokens import CreateTokenRequest, TokenView
+from oncue.protocol import codec, ids, limits
+from oncue.protocol.errors import NotFound, Unauthorized
+from oncue.protocol.tokens import CreateTokenRequest, TokenStatus, TokenView
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -75,12 +75,10 @@ class Created(NamedTuple):
 class Filters(NamedTuple):
     """Which tokens are listed; None: all."""
 
-    statuses: list[str] | None = None
+    statuses: list[TokenStatus] | None = None
     tags: list[str] | None = None
     keys: list[str] | None = None
 
-
-_KEY_LIFETIME: Final = datetime.timedelta(days=30)
 
 _sql = queries.load("tokens")
 _free_key = _sql.none("free_key")
@@ -100,7 +98,7 @@ async def create(tx: Tx, environment: Environment, request: CreateTokenRequest, 
         LeaseLost: The run that calls is no longer executed by the worker that asks.
         UnprocessableRequest: A time or the tags make no sense.
     """
-    delay, until = _timeout(request.timeout)
+    delay, until = option_rules.read_delay(request.timeout, "timeout")
     tags = _tags(request.tags)
     lifetime = _key_lifetime(request)
     call = requests.parse_parent(
@@ -110,10 +108,11 @@ async def create(tx: Tx, environment: Environment, request: CreateTokenRequest, 
         waits=False,
         call_key=request.call_key,
     )
-    caller = None if call is None else await waitpoints.lock_caller(tx, environment, call)
-    made = None if call is None else await waitpoints.recorded(tx, environment, call, caller)
-    if made is not None:
-        return await _created(tx, environment, made, is_cached=False)
+    caller = None
+    if call is not None:
+        caller = await triggering.lock_caller(tx, environment, call)
+        if (made := await waitpoints.recorded(tx, environment, call, caller)) is not None:
+            return await _created(tx, environment, made, is_cached=False)
     if request.idempotency_key is not None:
         await _free_key(tx, env_id=environment.id, key=request.idempotency_key)
     token = Token(tags=tags, idempotency_key=request.idempotency_key, key_lifetime=lifetime)
@@ -165,7 +164,7 @@ async def retrieve(tx: Tx, environment: Environment, token: uuid.UUID) -> tuple[
     row = await _show(tx, env_id=environment.id, id=token)
     if row is None:
         raise NotFound(f"no token {ids.show(ids.WAITPOINT, token)} in this environment")
-    return _view(row), (await _created(tx, environment, token, is_cached=False)).signature
+    return _view(row), await _signed(tx, environment, token)
 
 
 async def list_tokens(
@@ -190,19 +189,15 @@ async def list_tokens(
 
 
 async def _created(tx: Tx, environment: Environment, token: uuid.UUID, *, is_cached: bool) -> Created:
-    secret = (await _callback_secret(tx, env_id=environment.id)).callback_secret
-    return Created(token, is_cached, _signature(secret, token))
+    return Created(token, is_cached, await _signed(tx, environment, token))
+
+
+async def _signed(tx: Tx, environment: Environment, token: uuid.UUID) -> str:
+    return _signature((await _callback_secret(tx, env_id=environment.id)).callback_secret, token)
 
 
 def _signature(secret: bytes, token: uuid.UUID) -> str:
     return hmac.new(secret, token.bytes, hashlib.sha256).hexdigest()
-
-
-def _timeout(timeout: str | None) -> tuple[datetime.timedelta | None, datetime.datetime | None]:
-    try:
-        return option_rules.read_delay(timeout)
-    except UnprocessableRequest as error:
-        raise UnprocessableRequest(str(error).replace("options.delay", "timeout")) from None
 
 
 def _tags(tags: str | list[str] | None) -> list[str]:
@@ -214,15 +209,7 @@ def _key_lifetime(request: CreateTokenRequest) -> datetime.timedelta | None:
     if request.idempotency_key is None:
         return None
     option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
-    if request.idempotency_key_ttl is None:
-        return _KEY_LIFETIME
-    lifetime = durations.parse(request.idempotency_key_ttl)
-    if not lifetime:
-        raise UnprocessableRequest(
-            f"idempotencyKeyTTL: {request.idempotency_key_ttl[:60]!r} is not a length of time above zero; expected for "
-            'instance "1h" or "30d"'
-        )
-    return lifetime
+    return option_rules.read_key_lifetime(request.idempotency_key_ttl, "idempotencyKeyTTL")
 
 
 def _view(row: TokenRow) -> TokenView:

@@ -154,6 +154,21 @@ async def lock_parents(tx: Tx, environment: Environment, runs: Sequence[NewRun])
     return {row.run_id: row for row in await _lock_parents(tx, env_id=environment.id, run_ids=list(asked))}
 
 
+async def lock_caller(tx: Tx, environment: Environment, call: ParentCall) -> ParentRun:
+    """Lock the run that a call comes from, whatever it calls.
+
+    Raises:
+        LeaseLost: It is no longer executed by the worker that asks.
+        UnprocessableRequest: The call names no execution, and no run in progress.
+    """
+    rows = await _lock_parents(tx, env_id=environment.id, run_ids=[call.run_id])
+    parents = {row.run_id: row for row in rows}
+    refused = refusal(call, parents)
+    if refused is not None:
+        raise refused
+    return parents[call.run_id]
+
+
 def refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> ApiError | None:
     """Return why a call from inside a run is refused, or None where it is not."""
     if parent is None:
@@ -193,13 +208,13 @@ async def _named_as_recorded(
     Returns:
         The calls, and the ids of those whose payload is another one now.
     """
-    callers = {caller: run for run in runs if (caller := caller_of(run.parent, parents)) is not None}
-    recorded = await journal.recorded_runs(tx, environment, list(callers))
+    callers = [caller_of(run.parent, parents) for run in runs]
+    asking = list(dict.fromkeys(caller for caller in callers if caller is not None))
+    recorded = await journal.recorded_runs(tx, environment, asking)
     if not recorded:
         return list(runs), set()
     named, differing = [], set()
-    for run in runs:
-        caller = caller_of(run.parent, parents)
+    for run, caller in zip(runs, callers, strict=True):
         before = None if caller is None else recorded.get((caller.run_id, caller.call_key))
         if before is None:
             named.append(run)

@@ -57,8 +57,7 @@ async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
         pass
     while await in_transaction(pool, lambda tx: waitpoints.settle_due(tx, effects)) == waitpoints.GROUP:
         pass
-    wait = [await in_transaction(pool, next_due) for next_due in (delays.next_due, waitpoints.next_due)]
-    return effects, min((found for found in wait if found is not None), default=None)
+    return effects, await in_transaction(pool, _next_due)
 
 
 async def expire_due(pool: Pool) -> Effects:
@@ -136,6 +135,11 @@ async def _in_each_environment(
     for environment in await in_transaction(pool, among):
         await in_transaction(pool, lambda tx, env=environment: work(tx, env, effects=effects))  # type: ignore[misc]
     return effects
+
+
+async def _next_due(tx: Tx) -> datetime.timedelta | None:
+    waits = (await delays.next_due(tx), await waitpoints.next_due(tx))
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 async def release_group(tx: Tx, effects: Effects) -> int:

@@ -20,7 +20,7 @@ import msgspec
 from oncue.engine import dispatch, environments, requests, triggering, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
-from oncue.engine.requests import NewRun, ParentCall
+from oncue.engine.requests import ParentCall
 from oncue.engine.rows import Environment
 from oncue.engine.triggering import ParentRun
 from oncue.engine.waits import Wait
@@ -107,10 +107,10 @@ async def wait(tx: Tx, environment: Environment, request: WaitRequest, *, effect
         raise BadRequest("a wait names one of delayMs, until and token; send exactly one")
     if request.token is not None:
         token = await locked(tx, environment, ids.parse(ids.WAITPOINT, request.token))
-        await lock_caller(tx, environment, call)
+        await triggering.lock_caller(tx, environment, call)
         await _park(tx, environment, call, token.id, is_settled=token.is_settled, effects=effects)
         return token.id
-    caller = await lock_caller(tx, environment, call)
+    caller = await triggering.lock_caller(tx, environment, call)
     made = await recorded(tx, environment, call, caller)
     if made is None:
         made = ids.parse(ids.WAITPOINT, request.id or ids.new_waitpoint_id())
@@ -150,22 +150,9 @@ async def insert(
     return row is not None
 
 
-async def lock_caller(tx: Tx, environment: Environment, call: ParentCall) -> ParentRun | None:
-    """Lock the run that calls.
-
-    Raises:
-        LeaseLost: It is no longer executed by the worker that asks.
-    """
-    parents = await triggering.lock_parents(tx, environment, [NewRun(run_id=call.run_id, task="", parent=call)])
-    refused = triggering.refusal(call, parents)
-    if refused is not None:
-        raise refused
-    return parents.get(call.run_id)
-
-
-async def recorded(tx: Tx, environment: Environment, call: ParentCall, caller: ParentRun | None) -> uuid.UUID | None:
+async def recorded(tx: Tx, environment: Environment, call: ParentCall, caller: ParentRun) -> uuid.UUID | None:
     """Return the waitpoint that this call made before its run was started again; None where there is none."""
-    asks = triggering.caller_of(call, {} if caller is None else {caller.run_id: caller})
+    asks = triggering.caller_of(call, {caller.run_id: caller})
     if asks is None:
         return None
     row = await _recorded(

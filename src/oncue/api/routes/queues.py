@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from oncue.api import query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import queue_reading, queues
@@ -37,8 +38,8 @@ _SLASH: Final = re.compile("%2f", re.IGNORECASE)
 async def list_queues(call: Call, _: None) -> Answer:
     """Show queues, by name."""
     query = call.query
-    page = _number(query, "page", 1, _LAST_PAGE)
-    size = _number(query, "perPage", _PAGE_SIZE, _LARGEST_PAGE)
+    page = query_values.number(query, "page", default=1, largest=_LAST_PAGE)
+    size = query_values.number(query, "perPage", default=_PAGE_SIZE, largest=_LARGEST_PAGE)
     # Written: the queues that tasks declare come into being when somebody asks for them.
     return Answer(
         await call.services.write(
@@ -90,13 +91,6 @@ def _ref(call: Call, naming: str) -> QueueRef:
         return QueueRef(msgspec.convert(naming, QueueNaming), _SLASH.sub("/", call.parameters["queue"]))
     except msgspec.ValidationError:
         raise _not_one_of("type", naming, get_args(QueueNaming)) from None
-
-
-def _number(query: dict[str, str], name: str, default: int, largest: int) -> int:
-    text = query.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and 1 <= int(text) <= largest):
-        raise BadRequest(f"{name}: found {text[:60]!r}; expected 1 to {largest:,}")
-    return int(text)
 
 
 def _not_one_of(field: str, found: str, accepted: tuple[str, ...]) -> BadRequest:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
+from oncue.api import query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
@@ -95,13 +96,13 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         return parse(name, query[name]) if query.get(name) else None
 
     return RunQuery(
-        statuses=read("filter[status]", _statuses),
-        tasks=read("filter[taskIdentifier]", _several),
-        tags=read("filter[tag]", _several),
-        queues=read("filter[queue]", _several),
-        versions=read("filter[version]", _several),
-        machines=read("filter[machine]", _several),
-        regions=read("filter[region]", _several),
+        statuses=_statuses(query),
+        tasks=query_values.several(query, "filter[taskIdentifier]"),
+        tags=query_values.several(query, "filter[tag]"),
+        queues=query_values.several(query, "filter[queue]"),
+        versions=query_values.several(query, "filter[version]"),
+        machines=query_values.several(query, "filter[machine]"),
+        regions=query_values.several(query, "filter[region]"),
         is_made_in_bulk=bool(query.get("filter[bulkAction]") or query.get("filter[schedule]")),
         batch=read("filter[batch]", lambda _, text: ids.parse(ids.BATCH, text)),
         is_test=read("filter[isTest]", _flag),
@@ -110,19 +111,18 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         period=read("filter[createdAt][period]", _period),
         after=read("page[after]", lambda _, text: ids.parse(ids.RUN, text)),
         before=read("page[before]", lambda _, text: ids.parse(ids.RUN, text)),
-        size=read("page[size]", _size) or RunQuery().size,
+        size=query_values.number(query, "page[size]", default=RunQuery().size, largest=_LARGEST_PAGE),
     )
 
 
-def _several(_: str, text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
-def _statuses(name: str, text: str) -> list[ApiStatus]:
+def _statuses(query: dict[str, str]) -> list[ApiStatus] | None:
+    name = "filter[status]"
+    found = query_values.several(query, name)
     try:
-        return msgspec.convert(_several(name, text), list[ApiStatus])
+        return msgspec.convert(found, list[ApiStatus] | None)
     except msgspec.ValidationError:
-        raise BadRequest(f"{name}: found {text[:100]!r}; expected any of {', '.join(get_args(ApiStatus))}") from None
+        accepted = ", ".join(get_args(ApiStatus))
+        raise BadRequest(f"{name}: found {query[name][:100]!r}; expected any of {accepted}") from None
 
 
 def _flag(name: str, text: str) -> bool:
@@ -147,12 +147,6 @@ def _period(name: str, text: str) -> datetime.timedelta:
     if period is None:
         raise BadRequest(f"{name}: found {text[:60]!r}; expected a duration such as 1d or 2h30m")
     return period
-
-
-def _size(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_PAGE):
-        raise BadRequest(f"{name}: found {text[:60]!r}; expected 1 to {_LARGEST_PAGE}")
-    return int(text)
 
 
 ROUTES = (

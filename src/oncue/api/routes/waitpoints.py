@@ -1,11 +1,11 @@
 """Waitpoints: a run waits for a moment or a token; tokens are made, shown and completed (wire contract §5)."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
-from oncue.api import bodies
+from oncue.api import bodies, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tokens, waitpoints
@@ -58,9 +58,9 @@ async def list_tokens(call: Call, _: None) -> Answer:
         if name not in _QUERY:
             raise BadRequest(f"{name[:60]} is not supported by this server; expected one of {', '.join(_QUERY)}")
     filters = Filters(
-        statuses=_statuses(query.get("filter[status]")),
-        tags=_several(query.get("filter[tags]")),
-        keys=_several(query.get("filter[idempotencyKey]")),
+        statuses=_statuses(query),
+        tags=query_values.several(query, "filter[tags]"),
+        keys=query_values.several(query, "filter[idempotencyKey]"),
     )
     after = query.get("page[after]")
     found, more = await call.services.read(
@@ -69,7 +69,7 @@ async def list_tokens(call: Call, _: None) -> Answer:
             call.environment,
             filters=filters,
             after=None if not after else ids.parse(ids.WAITPOINT, after),
-            size=_size(query.get("page[size]")),
+            size=query_values.number(query, "page[size]", default=_PAGE, largest=_LARGEST_PAGE),
         )
     )
     return Answer(TokenPage(found, TokenPagination(found[-1].id if more else None)))
@@ -113,27 +113,14 @@ def _callback_url(call: Call, token: str, signature: str) -> str:
     return f"{scheme}://{host}/api/v1/waitpoints/tokens/{token}/callback/{signature}"
 
 
-def _several(text: str | None) -> list[str] | None:
-    return [part for part in text.split(",") if part] if text else None
-
-
-def _statuses(text: str | None) -> list[str] | None:
-    found = _several(text)
+def _statuses(query: dict[str, str]) -> list[TokenStatus] | None:
+    name = "filter[status]"
+    found = query_values.several(query, name)
     try:
-        msgspec.convert(found or [], list[TokenStatus])
+        return msgspec.convert(found, list[TokenStatus] | None)
     except msgspec.ValidationError:
-        raise BadRequest(
-            f"filter[status]: found {(text or '')[:60]!r}; expected any of WAITING, COMPLETED, TIMED_OUT"
-        ) from None
-    return found
-
-
-def _size(text: str | None) -> int:
-    if not text:
-        return _PAGE
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= _LARGEST_PAGE:
-        raise BadRequest(f"page[size]: found {text[:60]!r}; expected 1 to {_LARGEST_PAGE}")
-    return int(text)
+        accepted = ", ".join(get_args(TokenStatus))
+        raise BadRequest(f"{name}: found {query[name][:60]!r}; expected any of {accepted}") from None
 
 
 ROUTES = (
