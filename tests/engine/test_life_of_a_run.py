@@ -3,11 +3,12 @@ import datetime
 
 import pytest
 
-from oncue.engine import dispatch, environments, reading, recovery, workers
+from oncue.engine import dispatch, environments, reading, recovery, replaying, workers
 from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
 from oncue.protocol.failures import BuiltInError, StringError
+from oncue.protocol.runs import ReplayRequest, ReplayResponse
 from oncue.protocol.work import ChildFailed, ChildSucceeded, RunSettled
 from oncue.store.pool import in_transaction, transaction
 from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared, request, until_blocked
@@ -60,6 +61,26 @@ async def test_unknown_task_waits_until_a_worker_announces_it(engine: Engine) ->
 
     assert before == "PENDING_VERSION"
     assert (assignment.run_id, assignment.queue, assignment.concurrency_key) == (run, "shared", "k")
+
+
+@pytest.mark.parametrize("options", [{}, {"delay": "1m"}], ids=["now", "delayed"])
+async def test_run_ahead_of_its_task_gets_what_the_task_declares(engine: Engine, options: dict[str, str]) -> None:
+    silent = await engine.trigger("later", **options)
+    saying = await engine.trigger("later", queue="task/later", machine="micro", ttl="1h", **options)
+    again = replaying.plan(ids.parse(ids.RUN, silent), ReplayRequest())
+    (copy,) = await engine.run(lambda tx: replaying.replay(tx, engine.environment, [again], effects=engine.effects))
+    assert isinstance(copy, ReplayResponse)
+    await engine.advance(datetime.timedelta(minutes=1))
+    await engine.release_due()
+
+    await engine.announce(declared("later", queue="shared", machine="large-1x", ttl_ms=5_000))
+
+    views = {run: await engine.retrieve(run) for run in (silent, saying, copy.id)}
+    assert {(view.queue, view.machine, view.ttl) for run, view in views.items() if run != saying} == {
+        ("shared", "large-1x", "5s")
+    }
+    assert (views[saying].queue, views[saying].machine, views[saying].ttl) == ("task/later", "micro", "1h")
+    assert await engine.violations() == 0
 
 
 async def test_failed_attempt_is_retried_until_none_is_left(engine: Engine) -> None:

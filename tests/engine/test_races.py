@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oncue.engine import queues, rescheduling
+from oncue.engine import queues, requests, rescheduling, triggering
 from oncue.engine.queue_reading import QueueRef
 from oncue.engine.triggering import Triggered
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest
-from oncue.protocol.triggers import DebounceOption
+from oncue.protocol.triggers import DebounceOption, QueueOption
 from oncue.protocol.work import Assignment
+from oncue.store.pool import in_transaction
 from tests.engine.conftest import Engine, request
 
 ROUNDS = 1_000
@@ -194,3 +195,30 @@ async def test_pause_and_claim_have_one_winner(engine: Engine) -> None:
             await engine.hand_back(worker, *assignments)
         seen[len(assignments)] += 1
     assert set(seen) == {0, 1}
+
+
+async def test_limits_that_differ_never_lock_in_a_circle(engine: Engine) -> None:
+    """Each call says another limit of one queue than the last call did, and has a concurrency key that is new."""
+    await engine.announce("t")
+    chance = random.Random(7)
+    queues_of = (("a", "b"), ("b", "a"))
+
+    async def call(number: int, side: int) -> None:
+        first, second = queues_of[side]
+        key = f"{number}-{side}"
+        runs = [
+            requests.plan("t", request(queue=QueueOption(first, 1 + chance.randrange(50)), concurrency_key=key)),
+            requests.plan("t", request(queue=QueueOption(second), concurrency_key=key)),
+        ]
+        made = await in_transaction(
+            engine.pool,
+            lambda tx: triggering.trigger_many(tx, engine.environment, runs, effects=engine.effects),
+            # A deadlock is not done again here: it fails the test.
+            attempts=1,
+        )
+        assert all(isinstance(one, Triggered) for one in made)
+
+    for number in range(ROUNDS // 4):
+        await race(call(number, 0), call(number, 1), chance)
+    assert await engine.violations() == 0
+    assert await engine.pool.fetchval("select count(*) from oncue.live") == ROUNDS

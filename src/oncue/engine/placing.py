@@ -1,12 +1,13 @@
 """Placing: which line a run stands in.
 
 A line is named by queue, concurrency key and task. Queues, lanes and lines come into being when they are first named;
-a task that no worker has announced has no line, and its runs are parked as PENDING_VERSION until one does.
+a task that no worker has announced has no line, and its runs are parked as PENDING_VERSION until one does. What such a
+run takes from its task, where its caller named nothing else, it is given then: queue, machine, expiry.
 
 Life of a run, this module's part::
 
-    triggering -> placing.find -> live row
-    workers.announce, delays -> placing.place_parked: PENDING_VERSION -> PENDING
+    triggering -> placing.find -> queues.declare_limits, live row
+    upkeep -> placing.place_parked: PENDING_VERSION -> PENDING
 """
 
 import datetime
@@ -16,9 +17,11 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import lifetimes
+from oncue.engine import lifetimes, queues
 from oncue.engine.dispatch import Changes
+from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
+from oncue.protocol import machines
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -56,7 +59,8 @@ class ParkedRun(msgspec.Struct, frozen=True):
 
     run_id: uuid.UUID
     task: str
-    queue: str
+    queue: str | None
+    """None: the task's own, as the caller named none."""
     concurrency_key: str | None
     ttl: datetime.timedelta | None
 
@@ -70,24 +74,44 @@ class Placed(msgspec.Struct, frozen=True):
 
 _sql = queries.load("placing")
 _find_places = _sql.many("find_places", Place)
-_make_queues = _sql.none("make_queues")
 _make_lanes = _sql.none("make_lanes")
 _make_lines = _sql.none("make_lines")
 _lock_parked = _sql.many("lock_parked", ParkedRun)
 _place = _sql.many("place", Placed)
 
 
-async def find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
-    """Return the place of each wanted line, made if it was missing; ``line_id`` is None for an unknown task."""
+async def find(
+    tx: Tx, environment: Environment, wanted: Sequence[Wanted], *, changes: Changes, effects: Effects
+) -> dict[Wanted, Place]:
+    """Return the place of each wanted line, made if it was missing; ``line_id`` is None for an unknown task.
+
+    Where a limit is named that differs from what is stored, it becomes what the code says of its queue.
+    """
     places = await _find(tx, environment, wanted)
     missing = [want for want, place in places.items() if _is_incomplete(place)]
+    limits = {
+        place.queue: want.limit
+        for want, place in places.items()
+        if want.limit is not None and place.code_limit != want.limit
+    }
+    if limits:
+        # Whoever locks several queues, or lines, locks all of them at once, in one order.
+        await queues.declare_limits(
+            tx,
+            environment,
+            limits,
+            among=[places[want].queue for want in missing],
+            lines=[place.line_id for place in places.values() if place.line_id is not None],
+            changes=changes,
+            effects=effects,
+        )
     if missing:
         await _make(tx, environment, missing, places)
         places.update(await _find(tx, environment, missing))
     return places
 
 
-async def place_parked(tx: Tx, environment: Environment, *, changes: Changes) -> int:
+async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, effects: Effects) -> int:
     """Put runs in line whose task no worker knew when they were triggered, at most ``GROUP``.
 
     Returns:
@@ -97,13 +121,15 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes) ->
     if not parked:
         return 0
     wants = {run.run_id: Wanted(run.task, run.queue, run.concurrency_key) for run in parked}
-    places = await find(tx, environment, list(dict.fromkeys(wants.values())))
+    places = await find(tx, environment, list(dict.fromkeys(wants.values())), changes=changes, effects=effects)
     found = [places[wants[run.run_id]] for run in parked]
     placed = await _place(
         tx,
         env_id=environment.id,
         run_ids=[run.run_id for run in parked],
         lines=[place.line_id for place in found],
+        queues=[place.queue for place in found],
+        machines=[place.task_machine or machines.DEFAULT for place in found],
         ttls=[
             lifetimes.effective(environment, run.ttl, place.task_ttl) for run, place in zip(parked, found, strict=True)
         ],
@@ -124,10 +150,9 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
 
 
 async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], places: dict[Wanted, Place]) -> None:
-    limits = {places[want].queue: want.limit for want in missing}
-    await _make_queues(tx, env_id=environment.id, names=list(limits), limits=list(limits.values()))
     named = [places[want].queue for want in missing]
     keys = [want.key for want in missing]
+    await queues.make(tx, environment, dict.fromkeys(named))
     await _make_lanes(tx, env_id=environment.id, queues=named, keys=keys)
     await _make_lines(tx, env_id=environment.id, tasks=[want.task for want in missing], queues=named, keys=keys)
 

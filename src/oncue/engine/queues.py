@@ -8,11 +8,11 @@ these have ended: they have begun. A retry begins anew and stays in line. A limi
 
 Life of a run, this module's part::
 
-    workers.announce, triggering -> queues.declare_limits -> lanes
+    workers.announce, placing -> queues.declare_limits -> lanes
     api/routes/queues -> queues.pause, override_limit -> lanes, lines
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -55,24 +55,43 @@ _resuming_without_limit = _sql.many("resuming_without_limit", RunId)
 _open_unlimited = _sql.one("open_unlimited", Opened)
 
 
+async def make(tx: Tx, environment: Environment, limits: Mapping[str, int | None]) -> None:
+    """Make the queues that are missing.
+
+    Args:
+        limits: Queue name to what the code says of its concurrency limit; None: nothing.
+    """
+    names = sorted(limits)
+    await _make_queues(tx, env_id=environment.id, names=names, limits=[limits[name] for name in names])
+
+
 async def declare_limits(
-    tx: Tx, environment: Environment, limits: Mapping[str, int | None], *, changes: Changes, effects: Effects
+    tx: Tx,
+    environment: Environment,
+    limits: Mapping[str, int | None],
+    *,
+    among: Iterable[str] = (),
+    lines: Sequence[int] = (),
+    changes: Changes,
+    effects: Effects,
 ) -> None:
     """Record what the code says of queues, making those that are missing.
 
     Args:
         limits: Queue name to concurrency limit; None: no limit.
+        among: Other queues that this transaction needs; they are made and locked as well, in the same order.
+        lines: Lines that this transaction changes in the end; where a limit is changed they are locked now.
     """
-    names = sorted(limits)
-    await _make_queues(tx, env_id=environment.id, names=names, limits=[limits[name] for name in names])
-    locked = await _lock_queues(tx, env_id=environment.id, names=names)
-    changed = [queue for queue in locked if queue.code_limit != limits[queue.name]]
+    await make(tx, environment, dict.fromkeys(among) | dict(limits))
+    locked = await _lock_queues(tx, env_id=environment.id, names=sorted({*limits, *among}))
+    changed = [queue for queue in locked if queue.name in limits and queue.code_limit != limits[queue.name]]
     if not changed:
         return
     await _write_code_limits(tx, ids=[queue.id for queue in changed], limits=[limits[queue.name] for queue in changed])
     effective = [queue.id for queue in changed if queue.override_limit is None]
-    lanes = await _lock_lanes(tx, effective)
+    lanes = [row.id for row in await _lanes_of_queues(tx, queue_ids=effective)]
     if lanes:
+        await dispatch.lock(tx, lines=[*lines, *changes.pending], lanes=[*lanes, *changes.freed, *changes.resuming])
         await _recount(tx, environment, lanes, changes=changes, effects=effects)
 
 

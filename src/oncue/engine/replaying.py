@@ -49,7 +49,8 @@ class Original(msgspec.Struct, frozen=True):
     metadata: str | None
     tags: list[str]
     is_test: bool
-    queue: str
+    queue: str | None
+    """None: its task's own, which nobody knew."""
     concurrency_key: str | None
     machine: str | None
     region: str | None

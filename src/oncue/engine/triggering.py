@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from oncue.engine import debouncing, dispatch, journal, lifetimes, matching, placing, queues, request_keys, waits
+from oncue.engine import debouncing, dispatch, journal, lifetimes, matching, placing, request_keys, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.journal import Caller
@@ -119,8 +119,7 @@ async def insert(
         The ids that were new.
     """
     wants = [Wanted(run.task, run.queue, run.concurrency_key, run.queue_limit) for run in runs]
-    places = await placing.find(tx, environment, list(dict.fromkeys(wants)))
-    await _declare_limits(tx, environment, places, changes, effects)
+    places = await placing.find(tx, environment, list(dict.fromkeys(wants)), changes=changes, effects=effects)
     created = await _insert_runs(tx, **_columns(environment, runs, [places[want] for want in wants], parents))
     for row in created:
         if row.status == "PENDING" and row.line_id is not None:
@@ -128,19 +127,6 @@ async def insert(
         elif row.status == "DELAYED":
             effects.due_sooner = True
     return {row.run_id for row in created}
-
-
-async def _declare_limits(
-    tx: Tx, environment: Environment, places: dict[Wanted, Place], changes: Changes, effects: Effects
-) -> None:
-    """Honour ``queue: {name, concurrencyLimit}`` where it differs from what is stored."""
-    limits = {
-        place.queue: want.limit
-        for want, place in places.items()
-        if want.limit is not None and place.code_limit != want.limit
-    }
-    if limits:
-        await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
 
 
 async def lock_parents(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[uuid.UUID, ParentRun]:
@@ -303,9 +289,7 @@ def _columns(
         "awaited": [run.parent is not None and run.parent.waits for run in runs],
         "batch_waits": [run.batch_waits for run in runs],
         "versions": [run.version for run in runs],
-        "machines": [
-            run.machine or place.task_machine or machines.DEFAULT for run, place in zip(runs, places, strict=True)
-        ],
+        "machines": [run.machine or _task_machine(place) for run, place in zip(runs, places, strict=True)],
         "regions": [run.region for run in runs],
         "ttls": [_ttl(environment, run, place) for run, place in zip(runs, places, strict=True)],
         "idempotency_keys": [None if run.idempotency is None else run.idempotency.key for run in runs],
@@ -313,7 +297,13 @@ def _columns(
         "replayed_from": [run.replayed_from for run in runs],
         "call_keys": [None if run.parent is None else run.parent.call_key for run in runs],
         "parent_attempts": [None if parent is None else parent.attempt for parent in related],
+        "open_queues": [run.queue is None and place.task_id is None for run, place in zip(runs, places, strict=True)],
     }
+
+
+def _task_machine(place: Place) -> str | None:
+    """Return the machine of a run whose caller named none; None: nobody knows yet."""
+    return None if place.task_id is None else place.task_machine or machines.DEFAULT
 
 
 def _ttl(environment: Environment, run: NewRun, place: Place) -> datetime.timedelta | None:

@@ -82,7 +82,7 @@ async def place_parked(pool: Pool) -> Effects:
     """Put runs in line whose task has been announced since they were triggered."""
     effects = Effects()
     for environment in await in_transaction(pool, environments.list_environments):
-        while await in_transaction(pool, lambda tx, env=environment: _place_group(tx, env, effects)) == placing.GROUP:  # type: ignore[misc]
+        while await in_transaction(pool, lambda tx, env=environment: place_group(tx, env, effects)) == placing.GROUP:  # type: ignore[misc]
             pass
     return effects
 
@@ -148,11 +148,12 @@ async def release_group(tx: Tx, effects: Effects) -> int:
     if not due:
         return 0
     known = {environment.id: environment for environment in await environments.list_environments(tx)}
-    for env_id, count in Counter(run.env_id for run in due).items():
+    # In one order, as whoever locks lines of several environments does.
+    for env_id, count in sorted(Counter(run.env_id for run in due).items()):
         changes = Changes()
         changes.pending.update(run.line_id for run in due if run.env_id == env_id and run.line_id is not None)
         if changes.pending.total() < count:
-            await placing.place_parked(tx, known[env_id], changes=changes)
+            await placing.place_parked(tx, known[env_id], changes=changes, effects=effects)
         await dispatch.settle(tx, known[env_id], changes, effects=effects)
     return len(due)
 
@@ -161,14 +162,15 @@ async def expire_group(tx: Tx, effects: Effects) -> int:
     """End one group of runs that were not started in time; returns how many that were."""
     known = {environment.id: environment for environment in await environments.list_environments(tx)}
     expired, changes = await expiry.expire_due(tx, known, effects=effects)
-    for env_id, changed in changes.items():
+    for env_id, changed in sorted(changes.items()):
         await dispatch.settle(tx, known[env_id], changed, effects=effects)
     return expired
 
 
-async def _place_group(tx: Tx, environment: Environment, effects: Effects) -> int:
+async def place_group(tx: Tx, environment: Environment, effects: Effects) -> int:
+    """Put one group of parked runs in line; returns how many that were."""
     changes = Changes()
-    placed = await placing.place_parked(tx, environment, changes=changes)
+    placed = await placing.place_parked(tx, environment, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     return placed

@@ -4,7 +4,7 @@ One lease for a worker's whole process, extended by one heartbeat: its runs live
 
 Life of a run, this module's part::
 
-    api/routes/work -> workers.announce -> tasks, queues, placing.place_parked
+    api/routes/work -> workers.announce -> tasks, queues; then upkeep.place_parked
 """
 
 import datetime
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import dispatch, placing, queues, recovery
+from oncue.engine import dispatch, queues, recovery
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
@@ -53,7 +53,10 @@ async def announce(
     lease: datetime.timedelta,
     effects: Effects,
 ) -> None:
-    """Take a worker in: record its tasks, and put runs in line that had waited for one of them.
+    """Take a worker in and record its tasks.
+
+    Runs that had waited for one of them are put in line afterwards, by ``upkeep.place_parked``: that needs locks on
+    queues of its own, and more than one transaction where they are many.
 
     Args:
         lease: How long it may be silent.
@@ -79,7 +82,6 @@ async def announce(
         queues=announcement.queues,
         lease=lease,
     )
-    await placing.place_parked(tx, environment, changes=changes)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
 

@@ -45,7 +45,7 @@ async def announce(call: Call, announcement: Announcement) -> Answer:
         lambda tx, effects: workers.announce(tx, call.environment, announcement, lease=settings.lease, effects=effects),
         pool=services.control,
     )
-    # Runs of these tasks may be parked that were being committed just now, or that were too many for one transaction.
+    # Runs of these tasks may be parked, since long ago or only just now.
     services.upkeep.nudge("place_parked")
     telemetry.event(
         "worker.announced",

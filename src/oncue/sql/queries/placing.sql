@@ -21,14 +21,6 @@ left join oncue.lines as line
     on line.lane_id = lane.id and line.task_id = task.id
 order by wanted.position;
 
--- name: make_queues :none
--- Make the queues that are missing; a limit that the caller named is what the code says of that queue.
-insert into oncue.queues as queue (env_id, name, code_limit)
-select :env_id::int, wanted.name, wanted.code_limit
-from unnest(:names::text[], :limits::int[]) as wanted(name, code_limit)
-order by wanted.name
-on conflict (env_id, name) do nothing;
-
 -- name: make_lanes :none
 -- Make the lanes that are missing, with their queue's effective limit.
 insert into oncue.lanes (queue_id, concurrency_key, slots)
@@ -59,7 +51,8 @@ on conflict (lane_id, task_id) do nothing;
 
 -- name: lock_parked :many ParkedRun
 -- Lock parked runs whose task has been announced meanwhile, oldest first.
-select live.run_id, run.task, run.queue, run.concurrency_key, run.ttl
+select
+    live.run_id, run.task, case when not run.is_queue_open then run.queue end as queue, run.concurrency_key, run.ttl
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 join oncue.tasks as task on task.env_id = live.env_id and task.slug = run.task
@@ -70,15 +63,19 @@ limit :limit::int
 for update of live skip locked;
 
 -- name: place :many Placed
--- Put parked runs in line; what their task says of expiry is known only now.
+-- Put parked runs in line; what they take from their task is known only now.
 -- Moves: PENDING_VERSION -> PENDING.
 with told as (
     update oncue.runs as run
-    set ttl = placed.ttl
-    from unnest(:run_ids::uuid[], :ttls::interval[]) as placed(run_id, ttl)
+    set queue = placed.queue,
+        is_queue_open = false,
+        machine = coalesce(run.machine, placed.machine),
+        ttl = placed.ttl
+    from unnest(:run_ids::uuid[], :queues::text[], :machines::text[], :ttls::interval[])
+        as placed(run_id, queue, machine, ttl)
     where run.env_id = :env_id::int
       and run.id = placed.run_id
-      and run.ttl is distinct from placed.ttl
+      and (run.is_queue_open or run.machine is null or run.ttl is distinct from placed.ttl)
 )
 update oncue.live as live
 set status = 'PENDING',

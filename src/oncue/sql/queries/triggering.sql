@@ -25,25 +25,26 @@ with asked as (
         :max_durations::interval[], :delays::interval[], :delay_untils::timestamptz[], :tests::boolean[],
         :parents::uuid[], :roots::uuid[], :depths::int[], :batches::uuid[], :awaited::boolean[], :batch_waits::boolean[],
         :versions::text[], :machines::text[], :regions::text[], :ttls::interval[], :idempotency_keys::text[],
-        :idempotency_options::text[], :replayed_from::uuid[], :call_keys::text[], :parent_attempts::smallint[]
+        :idempotency_options::text[], :replayed_from::uuid[], :call_keys::text[], :parent_attempts::smallint[],
+        :open_queues::boolean[]
     ) as asked(
         id, task, queue, key, line_id, payload, payload_type, metadata, tags, priority, max_attempts, max_duration,
         delay, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, batch_waits, version, machine, region,
-        ttl, idempotency_key, idempotency_options, replayed_from, call_key, parent_attempt
+        ttl, idempotency_key, idempotency_options, replayed_from, call_key, parent_attempt, is_queue_open
     )
 ),
 created as (
     insert into oncue.runs (
         env_id, id, task, queue, concurrency_key, payload, payload_type, metadata, tags, priority, max_attempts,
         max_duration, delay_until, is_test, parent_id, root_id, depth, batch_id, awaited, version, machine, region, ttl,
-        idempotency_key, idempotency_options, replayed_from, call_key, parent_attempt, created_at
+        idempotency_key, idempotency_options, replayed_from, call_key, parent_attempt, is_queue_open, created_at
     )
     select
         :env_id::int, asked.id, asked.task, asked.queue, asked.key, asked.payload, asked.payload_type, asked.metadata,
         asked.tags::text[], asked.priority, asked.max_attempts, asked.max_duration, asked.due_at, asked.is_test,
         asked.parent_id, asked.root_id, asked.depth, asked.batch_id, asked.awaited or asked.batch_waits, asked.version,
         asked.machine, asked.region, asked.ttl, asked.idempotency_key, asked.idempotency_options,
-        asked.replayed_from, asked.call_key, asked.parent_attempt, oncue.now()
+        asked.replayed_from, asked.call_key, asked.parent_attempt, asked.is_queue_open, oncue.now()
     from asked
     on conflict (env_id, id) do nothing
     returning id
