@@ -4,7 +4,7 @@ import datetime
 import uuid
 from typing import Any, Final
 
-from oncue.engine import queues, rescheduling, sweeping, workers
+from oncue.engine import queues, rescheduling, sweeping, upkeep, workers
 from oncue.engine.events import Effects
 from oncue.engine.queue_reading import QueueRef
 from oncue.engine.triggering import Triggered
@@ -140,6 +140,7 @@ class Driver:
         )
         environment = self._environment
         self._do(self._engine.run(lambda tx: workers.announce(tx, environment, told, lease=_LEASE, effects=Effects())))
+        self._do(self._engine.run(lambda tx: upkeep.place_group(tx, environment, Effects())))
 
 
 def _declaration(name: str) -> TaskDeclaration:
