@@ -3,10 +3,10 @@ import datetime
 import msgspec
 import pytest
 
-from oncue.engine import batch_reading, giving_up, request_keys, requests
+from oncue.engine import batch_reading, batches, giving_up
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
-from oncue.protocol.triggers import BatchItem, BatchView, TriggerOptions
+from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest, TriggerOptions
 from oncue.protocol.work import BatchSettled, ChildFailed, ChildSucceeded
 from tests.engine.conftest import Engine, request
 
@@ -243,13 +243,12 @@ async def test_lost_parent_fails_alone_among_many_triggers(engine: Engine) -> No
 
 
 async def test_key_used_for_a_batch_names_the_same_batch(engine: Engine) -> None:
-    first = requests.plan("t", request(), request_key="k")
-    asked = first.run_id
+    async def create() -> str:
+        made = await engine.run(
+            lambda tx: batches.create(
+                tx, engine.environment, CreateBatchRequest(2), request_key="k", effects=engine.effects
+            )
+        )
+        return made.id
 
-    again = ids.parse(ids.RUN, ids.new_run_id())
-    targets = [
-        await engine.run(lambda tx: request_keys.first_targets(tx, engine.environment, {"key": asked})),
-        await engine.run(lambda tx: request_keys.first_targets(tx, engine.environment, {"key": again})),
-    ]
-
-    assert targets == [{"key": asked}, {"key": asked}]
+    assert await create() == await create()

@@ -289,3 +289,21 @@ async def test_keys_without_a_held_run_are_dropped(noon: Engine) -> None:
 async def test_nonsense_is_refused_and_says_what_is_accepted(engine: Engine, option: DebounceOption, told: str) -> None:
     with pytest.raises(ApiError, match=told):
         await call(engine, debounce=option)
+
+
+@pytest.mark.parametrize("named_by", ["request key", "run id"])
+async def test_call_sent_again_after_release_means_the_same_run(noon: Engine, named_by: str) -> None:
+    worker = await noon.announce("t")
+    first = await call(noon)
+    again = {"run_id": ids.new_run_id()} if named_by == "run id" else {}
+    plan = {"request_key": "second"} if named_by == "request key" else {}
+    sent = ("t", request("second", debounce=five(), **again))
+
+    before = await noon.trigger_many(sent, **plan)
+    await noon.advance(seconds(5))
+    await noon.release_due()
+    after = await noon.trigger_many(sent, **plan)
+
+    assert before == after == [Triggered(ids.parse(ids.RUN, first))]
+    assert [run.run_id for run in await noon.claim(worker)] == [first]
+    assert await noon.run(lambda tx: tx.fetchval("select count(*) from oncue.runs")) == 1

@@ -66,6 +66,20 @@ async def test_a_run_that_did_not_get_through_gives_its_key_up(engine: Engine, e
         assert [row["idempotency_key"] for row in shown] == [None, "k"]
 
 
+async def test_call_sent_again_after_its_run_failed_means_that_run(engine: Engine) -> None:
+    worker = await engine.announce("t")
+    first, _ = await trigger(engine, idempotency_key="k", max_attempts=1)
+    sent = ("t", request(2, idempotency_key="k", run_id=ids.new_run_id()))
+    before = await engine.trigger_many(sent)
+    (run,) = await engine.claim(worker)
+    await engine.fail(worker, run)
+
+    after = await engine.trigger_many(sent)
+
+    assert before == after == [Triggered(ids.parse(ids.RUN, first), is_cached=True)]
+    assert await trigger(engine, idempotency_key="k") != (first, True)
+
+
 async def test_a_key_counts_for_thirty_days_or_as_long_as_said(engine: Engine) -> None:
     first, _ = await trigger(engine, idempotency_key="k")
     short, _ = await trigger(engine, idempotency_key="short", idempotency_key_ttl="1h")

@@ -94,7 +94,7 @@ async def create(
     Raises:
         BadRequest: ``runCount`` is out of range.
         LeaseLost: The parent is no longer executed by the worker that asks.
-        UnprocessableRequest: An option that is not honoured yet.
+        UnprocessableRequest: Its idempotency key has another batch, of another size.
     """
     _check(request)
     parent = requests.parse_parent(
@@ -106,7 +106,7 @@ async def create(
     )
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
-        batch = (await request_keys.first_targets(tx, environment, {request_key: batch}))[request_key]
+        batch = (await request_keys.first_meant(tx, environment, {request_key: batch}))[request_key].target_id
     row = None
     if parent is not None:
         row = await triggering.lock_caller(tx, environment, parent)

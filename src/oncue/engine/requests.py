@@ -123,7 +123,7 @@ def plan(
         parent=_parent(options),
         batch_id=batch_id,
         batch_waits=batch_waits,
-        request_key=None if own_id or batch_id else request_key,
+        request_key=None if batch_id else _request_key(options, request_key),
     )
 
 
@@ -152,6 +152,14 @@ def parse_parent(
         waits,
         call_key,
     )
+
+
+def _request_key(options: TriggerOptions, key: str | None) -> str | None:
+    """Return by what a request is known again: its run id says it, unless a key can lead it to another run."""
+    if options.run_id is None:
+        return key
+    is_keyed = options.idempotency_key is not None or options.debounce is not None
+    return f"run/{options.run_id}" if is_keyed else None
 
 
 def _parent(options: TriggerOptions) -> ParentCall | None:

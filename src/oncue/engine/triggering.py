@@ -23,6 +23,7 @@ from oncue.engine.events import Effects
 from oncue.engine.journal import Caller
 from oncue.engine.matching import Matches
 from oncue.engine.placing import Place, Wanted
+from oncue.engine.request_keys import Meant
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment
 from oncue.engine.waits import Wait
@@ -81,9 +82,11 @@ async def trigger_many(
     parents = await lock_parents(tx, environment, runs)
     refusals = [refusal(run.parent, parents) for run in runs]
     accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
-    first = await _named_as_first(tx, environment, accepted)
+    meant = await _first_meant(tx, environment, accepted)
+    first = [_named_as_first(run, meant) for run in accepted]
     named, differing = await _named_as_recorded(tx, environment, first, parents)
     matches = await matching.match(tx, environment, named)
+    await _remember_meant(tx, environment, named, matches)
     new_waits = await _park(tx, environment, named, matches, changes=changes)
     # By id: the same request may have come twice within the group.
     wanted = {run.run_id: run for run in named if matches.is_new(run)}
@@ -101,7 +104,8 @@ async def trigger_many(
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     made = iter(named)
-    return [refused or _triggered(next(made), matches, differing) for refused in refusals]
+    repeated = {key for key, one in meant.items() if one.is_cached}
+    return [refused or _triggered(next(made), matches, differing, repeated) for refused in refusals]
 
 
 async def insert(
@@ -169,21 +173,30 @@ def refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> A
     return None
 
 
-async def _named_as_first(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> list[NewRun]:
-    """Give each request the run id that its first delivery used."""
+async def _first_meant(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[str, Meant]:
+    """Return what each request meant when it was delivered first."""
     asked: dict[str, uuid.UUID] = {}
     for run in runs:
         if run.request_key is not None:
             asked.setdefault(run.request_key, run.run_id)
-    if not asked:
-        return list(runs)
-    first = await request_keys.first_targets(tx, environment, asked)
-    return [
-        run
-        if run.request_key is None or first[run.request_key] == run.run_id
-        else msgspec.structs.replace(run, run_id=first[run.request_key])
+    return await request_keys.first_meant(tx, environment, asked)
+
+
+def _named_as_first(run: NewRun, meant: dict[str, Meant]) -> NewRun:
+    if run.request_key is None or meant[run.request_key].target_id == run.run_id:
+        return run
+    return msgspec.structs.replace(run, run_id=meant[run.request_key].target_id)
+
+
+async def _remember_meant(tx: Tx, environment: Environment, runs: Sequence[NewRun], matches: Matches) -> None:
+    """Have requests that their own keys led to another run lead there when they are delivered again."""
+    found = [
+        Meant(run.request_key, matches.target(run), is_cached=run.run_id in matches.cached)
         for run in runs
+        if run.request_key is not None and not matches.is_new(run)
     ]
+    if found:
+        await request_keys.point(tx, environment, found)
 
 
 async def _named_as_recorded(
@@ -221,14 +234,18 @@ def caller_of(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) ->
     return Caller(row.run_id, row.attempt, parent.call_key)
 
 
-def _triggered(run: NewRun, matches: Matches, differing: Collection[uuid.UUID]) -> Triggered | ApiError:
+def _triggered(
+    run: NewRun, matches: Matches, differing: Collection[uuid.UUID], repeated: Collection[str]
+) -> Triggered | ApiError:
     if _waits_for_itself(run, matches):
         return UnprocessableRequest(
             "the run that waits is the one its idempotency or debounce key stands for, and would wait for itself; "
             "use another key, or trigger without waiting"
         )
     return Triggered(
-        matches.target(run), is_cached=run.run_id in matches.cached, payload_differs=run.run_id in differing
+        matches.target(run),
+        is_cached=run.run_id in matches.cached or run.request_key in repeated,
+        payload_differs=run.run_id in differing,
     )
 
 
