@@ -178,3 +178,26 @@ async def test_results_come_in_item_order_and_pages(client: Client) -> None:
     assert [item["output"] for item in first.body["items"]] == [0, 1]
     assert [item["output"] for item in rest.body["items"]] == [2]
     assert shown.body["status"] == "COMPLETED"
+
+
+async def test_item_of_another_run_is_reached_by_its_own_id(client: Client) -> None:
+    """The client gives each item an id before the server says that the item's key stands for a run that is there."""
+    await client.announce("add")
+    run = await client.trigger("add", {"n": 1}, idempotencyKey="k", delay="1h", tags=["a"])
+    batch = await created(client, 1)
+    await filled(client, batch, lines(0, options={"idempotencyKey": "k"}))
+    item = ids.show(ids.RUN, ids.item_run_id(ids.parse(ids.BATCH, batch), 0))
+    assert item != run
+
+    path = f"/api/v1/runs/{item}"
+    assert (await client.get(f"/api/v3/runs/{item}")).body["id"] == run
+    assert (await client.post(f"{path}/reschedule", {"delay": "2h"})).body["id"] == run
+    assert (await client.post(f"{path}/tags", {"tags": ["b"]})).status == 200
+    assert (await client.send("PUT", f"{path}/metadata", {"metadata": {"of": "item"}})).status == 200
+    assert (await client.get(f"{path}/metadata")).body["metadata"] == {"of": "item"}
+    assert (await client.post(f"{path}/replay")).status == 200
+    assert (await client.get(f"{path}/result")).status == 404
+    assert (await client.post(f"/api/v2/runs/{item}/cancel")).body == {"id": run}
+    shown = (await client.get(f"/api/v3/runs/{run}")).body
+    assert (shown["status"], shown["tags"], shown["metadata"]) == ("CANCELED", ["a", "b"], {"of": "item"})
+    assert (await client.get(f"{path}/result")).body["id"] == run

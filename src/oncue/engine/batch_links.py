@@ -7,6 +7,7 @@ Life of a run, this module's part::
 
     batches.fill -> batch_links.add
     finishing -> batch_links.end -> count_into_batches
+    api/named_runs -> batch_links.run_of
 """
 
 import uuid
@@ -44,6 +45,7 @@ _lock_live = _sql.many("lock_live", RunId)
 _add = _sql.many("add", Added)
 _end = _sql.many("end", BatchId)
 _of_batch = _sql.many("of_batch", Link)
+_run_of = _sql.maybe("run_of", RunId)
 
 
 async def add(
@@ -77,3 +79,9 @@ async def end(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID]) -> Co
 async def of_batch(tx: Tx, environment: Environment, batch: uuid.UUID) -> dict[uuid.UUID, uuid.UUID]:
     """Return the linked items of a batch: item id to run id."""
     return {row.item_id: row.run_id for row in await _of_batch(tx, env_id=environment.id, batch_id=batch)}
+
+
+async def run_of(tx: Tx, environment: Environment, item: uuid.UUID) -> uuid.UUID | None:
+    """Return the run that an item stands for; None where it is no linked item of a batch."""
+    row = await _run_of(tx, env_id=environment.id, item_id=item)
+    return None if row is None else row.run_id

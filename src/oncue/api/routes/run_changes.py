@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from oncue.api import named_runs
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import replaying, rescheduling
@@ -10,6 +11,7 @@ from oncue.protocol.errors import ApiError
 from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest, RunView
 
 
+@named_runs.by_any_name
 async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     """Hold a delayed run until another moment."""
     run = ids.parse(ids.RUN, call.parameters["run"])
@@ -21,6 +23,7 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     )
 
 
+@named_runs.by_any_name
 async def replay(call: Call, request: ReplayRequest) -> Answer:
     """Make a run that is asked to do what another one was."""
     wish = replaying.plan(ids.parse(ids.RUN, call.parameters["run"]), request, request_key=call.request_key)

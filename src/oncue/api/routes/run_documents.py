@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from oncue.api import named_runs
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import run_metadata, run_tags
@@ -9,12 +10,14 @@ from oncue.protocol import ids, limits
 from oncue.protocol.metadata import AddTagsRequest, AddTagsResponse, MetadataUpdate, MetadataView
 
 
+@named_runs.by_any_name
 async def read_metadata(call: Call, _: None) -> Answer:
     """Show a run's metadata."""
     run = ids.parse(ids.RUN, call.parameters["run"])
     return Answer(await call.services.read(lambda tx: run_metadata.read(tx, call.environment, run)))
 
 
+@named_runs.by_any_name
 async def change_metadata(call: Call, update: MetadataUpdate) -> Answer:
     """Change the metadata of a run, of its parent and of its root."""
     run = ids.parse(ids.RUN, call.parameters["run"])
@@ -25,6 +28,7 @@ async def change_metadata(call: Call, update: MetadataUpdate) -> Answer:
     )
 
 
+@named_runs.by_any_name
 async def add_tags(call: Call, request: AddTagsRequest) -> Answer:
     """Add tags to a run."""
     run = ids.parse(ids.RUN, call.parameters["run"])

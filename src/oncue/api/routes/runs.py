@@ -7,7 +7,7 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import query_values
+from oncue.api import named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
@@ -49,6 +49,7 @@ class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
     error: RunError | None = None
 
 
+@named_runs.by_any_name
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a run."""
     run = ids.parse(ids.RUN, call.parameters["run"])
@@ -61,6 +62,7 @@ async def list_runs(call: Call, _: None) -> Answer:
     return Answer(await call.services.read(lambda tx: reading.list_runs(tx, call.environment, query)))
 
 
+@named_runs.by_any_name
 async def cancel(call: Call, _: None) -> Answer:
     """Cancel a run; one that has ended stays as it is."""
     run = ids.parse(ids.RUN, call.parameters["run"])
@@ -68,6 +70,7 @@ async def cancel(call: Call, _: None) -> Answer:
     return Answer(RunReference(ids.show(ids.RUN, run)))
 
 
+@named_runs.by_any_name
 async def result(call: Call, _: None) -> Answer:
     """Show how a run ended."""
     run = ids.parse(ids.RUN, call.parameters["run"])

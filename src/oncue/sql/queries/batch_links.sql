@@ -38,3 +38,10 @@ select link.item_id, link.run_id
 from oncue.batch_links as link
 where link.env_id = :env_id::int
   and link.batch_id = :batch_id::uuid;
+
+-- name: run_of :maybe RunId
+-- The run that an item of some batch stands for.
+select link.run_id
+from oncue.batch_links as link
+where link.env_id = :env_id::int
+  and link.item_id = :item_id::uuid;

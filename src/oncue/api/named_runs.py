@@ -1,0 +1,37 @@
+"""Named runs: a path may name a run by the id that an item of a batch was given, though the item made no run.
+
+The client gives every item of a batch an id before the server knows of it. Where the item's idempotency or debounce key
+leads to a run that is there, that id is no run's; whoever asks by it means the run that the item stands for.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from oncue.api.calls import Answer, Call
+from oncue.engine import batch_links
+from oncue.protocol import ids
+from oncue.protocol.errors import NotFound
+
+Body = TypeVar("Body")
+
+
+def by_any_name(handle: Callable[[Call, Body], Awaitable[Answer]]) -> Callable[[Call, Body], Awaitable[Answer]]:
+    """Have a handler of a path with ``{run}`` look for the run of a batch item where no run has that id.
+
+    Only then: what was not found was not changed either, so the handler can begin anew, and others pay nothing.
+    """
+
+    @functools.wraps(handle)
+    async def looking(call: Call, body: Body) -> Answer:
+        try:
+            return await handle(call, body)
+        except NotFound:
+            item = ids.parse(ids.RUN, call.parameters["run"])
+            run = await call.services.read(lambda tx: batch_links.run_of(tx, call.environment, item))
+            if run is None:
+                raise
+            call.parameters["run"] = ids.show(ids.RUN, run)
+            return await handle(call, body)
+
+    return looking
