@@ -49,6 +49,30 @@ async def test_each_filter_finds_its_runs_alone(
     assert [run["id"] for run in found.body["data"]] == [wanted]
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("filter[machine]=huge", "filter[machine]: found 'huge'; expected any of micro, small-1x"),
+        ("filter[status]=QUEUED,DONE", "filter[status]: found 'QUEUED,DONE'; expected any of PENDING_VERSION"),
+        ("filter[createdAt][from]=0001-01-01T00:00:00%2B14:00", "expected milliseconds since 1970, or an ISO date"),
+        ("filter[createdAt][to]=9999-12-31T23:59:59-14:00", "expected milliseconds since 1970, or an ISO date"),
+        ("filter[createdAt][to]=99999999999999999", "expected milliseconds since 1970, or an ISO date"),
+    ],
+)
+async def test_filters_that_make_no_sense_are_refused(client: Client, query: str, told: str) -> None:
+    refused = await client.get(f"/api/v1/runs?{query}")
+
+    assert refused.status == 400
+    assert told in refused.body["error"]
+
+
+@pytest.mark.parametrize("query", ["filter[status]=,", "filter[machine]=", "filter[createdAt][from]=0001-01-01"])
+async def test_filters_that_leave_nothing_out_find_all(client: Client, query: str) -> None:
+    run = await client.trigger("add")
+
+    assert [found["id"] for found in (await client.get(f"/api/v1/runs?{query}")).body["data"]] == [run]
+
+
 @pytest.mark.parametrize("name", ["bulkAction", "schedule"])
 async def test_no_run_belongs_to_a_bulk_action_or_schedule(client: Client, name: str) -> None:
     await client.trigger("add")

@@ -145,7 +145,7 @@ async def test_trailing_replaces_the_payload_and_what_the_call_says(noon: Engine
         "max_attempts": 7,
         "max_duration": seconds(60),
         "machine": "large-1x",
-        "priority": 1,
+        "priority": 1_000,
         "ttl": datetime.timedelta(hours=1),
         "concurrency_key": "x",
         "queue": "q",
@@ -265,6 +265,42 @@ async def test_a_push_waits_for_a_release_and_then_begins_another_run(engine: En
     await releasing
     assert await calling != first
     assert await engine.status(first) == "QUEUED"
+
+
+async def test_parked_run_takes_calls_until_its_task_is_known(noon: Engine) -> None:
+    first = await call(noon)
+    await noon.advance(seconds(5))
+    await noon.release_due()
+    assert await noon.status(first) == "PENDING_VERSION"
+    await noon.advance(seconds(1))
+
+    assert await call(noon, "late", debounce=five(mode="trailing")) == first
+
+    assert (await noon.status(first), await due(noon, first)) == ("DELAYED", seconds(11))
+    assert await payload(noon, first) == "late"
+    await noon.advance(seconds(5))
+    await noon.release_due()
+    worker = await noon.announce("t")
+    assert [run.run_id for run in await noon.claim(worker)] == [first]
+
+
+async def test_calls_of_one_moment_that_are_not_held_are_all_made(noon: Engine) -> None:
+    """One after the other each would make a run, for none finds another that is held; together they do as well."""
+    await noon.announce("t")
+    past = "2020-01-01T00:00:00Z"
+    calls = [("t", request(number, debounce=five(), delay=past)) for number in range(2)]
+    held = [("t", request(number, debounce=five(mode="trailing"))) for number in (2, 3)]
+
+    made = await noon.trigger_many(*calls, *held, calls[0])
+
+    runs = [one.run_id for one in made if isinstance(one, Triggered)]
+    assert len(set(runs)) == 3
+    assert runs[2] == runs[3] == runs[4]
+    views = [await noon.retrieve(ids.show(ids.RUN, run)) for run in runs[:3]]
+    assert [(view.status, bytes(view.payload)) for view in views] == [
+        ("QUEUED", b"0"), ("QUEUED", b"1"), ("DELAYED", b"3"),
+    ]  # fmt: skip
+    assert await call(noon) == views[2].id
 
 
 async def test_keys_without_a_held_run_are_dropped(noon: Engine) -> None:

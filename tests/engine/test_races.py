@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oncue.engine import queues, requests, rescheduling, triggering
+from oncue.engine import debouncing, queues, requests, rescheduling, triggering
 from oncue.engine.queue_reading import QueueRef
 from oncue.engine.triggering import Triggered
 from oncue.protocol import ids
@@ -195,6 +195,21 @@ async def test_pause_and_claim_have_one_winner(engine: Engine) -> None:
             await engine.hand_back(worker, *assignments)
         seen[len(assignments)] += 1
     assert set(seen) == {0, 1}
+
+
+async def test_dropping_old_keys_spares_those_taken_over(engine: Engine) -> None:
+    chance = random.Random(8)
+    many = [DebounceOption(f"k{number}", "1h") for number in range(100)]
+    seen: Counter[bool] = Counter()
+    for _ in range(ROUNDS // 25):
+        first = await engine.trigger_many(*(("t", request(debounce=one)) for one in many))
+        await engine.cancel(*(ids.show(ids.RUN, one.run_id) for one in first if isinstance(one, Triggered)))
+        calls = engine.trigger_many(*(("t", request(debounce=one)) for one in many))
+        made, dropped = await race(calls, engine.run(debouncing.forget_released), chance)
+        assert await engine.trigger_many(*(("t", request(debounce=one)) for one in many)) == made
+        seen[dropped == 0] += 1
+        await engine.cancel(*(ids.show(ids.RUN, one.run_id) for one in made if isinstance(one, Triggered)))
+    assert set(seen) == {True, False}
 
 
 async def test_limits_that_differ_never_lock_in_a_circle(engine: Engine) -> None:

@@ -247,10 +247,13 @@ async def test_higher_priority_goes_first_in_its_line(engine: Engine) -> None:
     worker = await engine.announce("t")
     plain = await engine.trigger("t")
     urgent = await engine.trigger("t", priority=10)
+    more_urgent = await engine.trigger("t", priority=10.9)
+    first = await engine.trigger("t", priority=1e12)
 
     claimed = await engine.claim(worker)
 
-    assert [run.run_id for run in claimed] == [urgent, plain]
+    assert [run.run_id for run in claimed] == [first, more_urgent, urgent, plain]
+    assert [run.priority for run in claimed] == [2_147_483, 10.9, 10, 0]
 
 
 async def test_worker_is_given_only_its_tasks_and_queues(engine: Engine) -> None:

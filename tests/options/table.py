@@ -58,7 +58,8 @@ class Refused(NamedTuple):
     given: Any
     says: str
     """What the message says is accepted, in Python."""
-    wire: Known
+    wire: Known | None
+    """None: over HTTP no value of the right type is refused."""
     wire_says: str
 
     def __str__(self) -> str:
@@ -182,8 +183,8 @@ ROWS: Final = [
     _row("max_duration", 1, 1, "maxDuration", max_duration_s=5.0),
     _row("machine", "large-1x", "large-1x", machine="large-1x", shown_machine="large-1x"),
     _row("region", "eu-central-1", "eu-central-1", region="eu-central-1", shown_region="eu-central-1"),
-    _row("priority", 60, 60, priority=60, shown_priority=60),
-    _row("priority", 1.6, 1.6, priority=2),
+    _row("priority", 60, 60, priority=60_000, shown_priority=60.0),
+    _row("priority", 1.6, 1.6, priority=1_600, shown_priority=1.6),
     _row("tags", "one", "one", tags=["one"], shown_tags=["one"]),
     _row("tags", ["b", "a", "b"], ["b", "a", "b"], tags=["a", "b"]),
     _row("metadata", {"a": {"b": [1, None]}}, {"a": {"b": [1, None]}}, shown_metadata={"a": {"b": [1, None]}}),
@@ -224,7 +225,7 @@ REFUSED: Final = [
     Refused("max_duration", 0, "more than nothing", {"maxDuration": 0}, "expected seconds"),
     Refused("machine", "huge", "small-1x", {"machine": "huge"}, "small-1x"),
     Refused("region", "eu central", "1 to 64 letters, digits", {"region": ""}, "letters, digits"),
-    Refused("priority", -1, "seconds of head start", {"priority": 1e12}, "seconds of head start"),
+    Refused("priority", -1, "seconds of head start", None, ""),
     Refused("tags", ["t"] * 11, "at most 10", {"tags": [f"t{n}" for n in range(11)]}, "at most 10"),
     Refused("metadata", ["a"], "a dict", {"metadata": ["a"]}, "expected a JSON object"),
     Refused("version", "latest", "a day and a number", {"lockToVersion": "one"}, "a day and a number"),

@@ -143,7 +143,7 @@ class Model:
                 return run, True
         if call.debounce is not None and (held_run := self.debounces.get((call.task, call.debounce.key))):
             run = held_run[0]
-            if self.runs[run].status == "DELAYED":
+            if self.runs[run].status in {"DELAYED", "PENDING_VERSION"}:
                 return run, False
         return call.run_id, False
 
@@ -292,14 +292,14 @@ class Model:
 
     def _push(self, run: Run, call: Call) -> None:
         assert call.debounce is not None
-        assert run.due is not None
         until = (self.now + call.debounce.delay).replace(microsecond=0)
         latest = self.debounces[call.task, call.debounce.key][1]
         if latest is not None:
             until = min(until, latest)
         if call.debounce.max_delay is not None:
             until = min(until, run.created + call.debounce.max_delay)
-        run.due = run.first_in_line = max(run.due, until)
+        run.status = "DELAYED"
+        run.due = run.first_in_line = until if run.due is None else max(run.due, until)
         if call.debounce.is_trailing:
             run.payload, run.max_attempts = call.payload, call.max_attempts or run.max_attempts
 

@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from oncue import runs, tasks
+from oncue import queue, runs, task, tasks
+from oncue.protocol.queues import QueueView
 
 from .conftest import FakeApi, Reply, SetClock
 from .test_handles import view
@@ -57,7 +58,8 @@ def test_filters_are_written_as_the_contract_says(api: FakeApi) -> None:
 
     list_ = runs.sync.list(
         status=["FAILED", "CRASHED"], task="child", tag=["a", "b"], queue="task/child", batch="batch_1", version="v1",
-        region="eu", machine="micro", created_after=moment, created_before=moment, period="1d", limit=None,
+        region="eu", machine="micro", is_test=False, created_after=moment, created_before=moment, period="1d",
+        limit=None,
     )  # fmt: skip
 
     assert list(list_) == []
@@ -71,10 +73,31 @@ def test_filters_are_written_as_the_contract_says(api: FakeApi) -> None:
         "filter[version]": "v1",
         "filter[region]": "eu",
         "filter[machine]": "micro",
+        "filter[isTest]": "false",
         "filter[createdAt][from]": "1704067200000",
         "filter[createdAt][to]": "1704067200000",
         "filter[createdAt][period]": "1d",
     }
+
+
+def test_queues_are_named_by_anything_that_has_their_name(api: FakeApi) -> None:
+    api.prepare("GET /api/v1/runs", page(), page())
+    mail = queue("mail", concurrency_limit=2)
+
+    @task(id="alone")
+    def alone() -> None: ...
+
+    @task(id="mailing", queue=mail)
+    def mailing() -> None: ...
+
+    state: dict[str, Any] = {"id": "queue_1", "running": 0, "queued": 0, "paused": False, "concurrency_limit": None}
+    views = [QueueView(name="alone", type="task", **state), QueueView(name="mail", type="custom", **state)]
+
+    assert list(runs.sync.list(queue=[mail, alone, mailing, "task/other", *views])) == []
+    assert list(runs.sync.list(queue=alone)) == []
+
+    assert query(api, 0)["filter[queue]"] == "mail,task/alone,mail,task/other,task/alone,mail"
+    assert query(api, 1)["filter[queue]"] == "task/alone"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +107,9 @@ def test_filters_are_written_as_the_contract_says(api: FakeApi) -> None:
         ({"statuses": "FAILED"}, TypeError, "unknown filter 'statuses'; did you mean 'status'"),
         ({"tag": "a,b"}, ValueError, "without commas"),
         ({"tag": []}, ValueError, "is empty"),
+        ({"queue": 7}, TypeError, "7 is not a queue; expected a queue's name or id, queue"),
+        ({"queue": "queue_" + "0" * 25 + "7"}, ValueError, "is a queue's id, and runs show its name; pass the name"),
+        ({"is_test": "no"}, ValueError, "is_test='no' is not accepted; expected True, False or None"),
         ({"limit": 0}, ValueError, "limit=0 is not accepted"),
         ({"period": "a day"}, ValueError, "period='a day' is not a length of time"),
         ({"created_after": datetime.datetime(2024, 1, 1)}, ValueError, "expected an aware datetime"),  # noqa: DTZ001

@@ -1,8 +1,11 @@
 """Query values: parameters of a query, read alike by every route that has them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from oncue.protocol.errors import BadRequest
+
+Name = TypeVar("Name", bound=str)
 
 
 def number(query: Mapping[str, str], name: str, *, default: int, largest: int) -> int:
@@ -19,6 +22,20 @@ def number(query: Mapping[str, str], name: str, *, default: int, largest: int) -
 
 
 def several(query: Mapping[str, str], name: str) -> list[str] | None:
-    """Return the values that commas separate, empty ones left out; None where the parameter is absent or empty."""
-    text = query.get(name)
-    return [part for part in text.split(",") if part] if text else None
+    """Return the values that commas separate, empty ones left out; None where there are none."""
+    return [part for part in query.get(name, "").split(",") if part] or None
+
+
+def several_of(query: Mapping[str, str], name: str, accepted: Collection[Name]) -> list[Name] | None:
+    """Return the values that commas separate, each one of those accepted; None where there are none.
+
+    Raises:
+        BadRequest: One of them is another.
+    """
+    texts = several(query, name)
+    if texts is None:
+        return None
+    known = {str(value): value for value in accepted}
+    if not known.keys() >= set(texts):
+        raise BadRequest(f"{name}: found {query[name][:100]!r}; expected any of {', '.join(known)}")
+    return [known[text] for text in texts]

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from oncue.engine.option_rules import show_priority
 from oncue.engine.results import raw
 from oncue.protocol import ids
 from oncue.protocol.work import Assignment
@@ -52,7 +53,7 @@ def assignment(row: Claimed) -> Assignment:
         concurrency_key=row.concurrency_key,
         tags=row.tags,
         metadata=raw(row.metadata),
-        priority=row.priority,
+        priority=show_priority(row.priority),
         max_attempts=row.max_attempts,
         max_duration_ms=None if row.max_duration is None else row.max_duration // _MS,
         parent_id=None if row.parent_id is None else ids.show(ids.RUN, row.parent_id),

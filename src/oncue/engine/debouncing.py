@@ -1,6 +1,7 @@
 """Debouncing: calls with one key fall together into one held run, which each of them pushes away.
 
-A key belongs to an environment and task and stands for its run while that is DELAYED. Each call moves the run to its
+A key belongs to an environment and task and stands for its run while that is DELAYED, or is due and waits for a worker
+that knows its task. Each call moves the run to its
 own moment plus the delay, floored to a whole second and never earlier than it was, nor beyond the longest delay counted
 from the first call. A trailing call puts its payload in the run's place. Calls hold their key's row until the end of
 the transaction, and the run's while they push it, so one that is being released is either pushed or left alone.
@@ -11,7 +12,7 @@ beyond it, where the contract's server would begin another.
 Life of a run, this module's part::
 
     matching.match -> debouncing.find -> the held run, or None: make one
-    triggering -> debouncing.push: DELAYED -> DELAYED
+    triggering -> debouncing.push: DELAYED, PENDING_VERSION -> DELAYED
 """
 
 import datetime
@@ -39,6 +40,20 @@ class HeldKey(msgspec.Struct, frozen=True):
     run_id: uuid.UUID
 
 
+class Now(msgspec.Struct, frozen=True):
+    """The moment of a transaction."""
+
+    moment: datetime.datetime
+
+
+class Released(msgspec.Struct, frozen=True):
+    """A key whose run was no longer held."""
+
+    env_id: int
+    task: str
+    key: str
+
+
 class Push(msgspec.Struct, frozen=True):
     """What calls do to a run that was there before them, or to the first of their group."""
 
@@ -51,9 +66,11 @@ class Push(msgspec.Struct, frozen=True):
 
 _sql = queries.load("debouncing")
 _hold = _sql.many("hold", HeldKey)
-_lock_delayed = _sql.many("lock_delayed", RunId)
+_now = _sql.one("now", Now)
+_lock_held = _sql.many("lock_held", RunId)
 _take_over = _sql.none("take_over")
 _push = _sql.none("push")
+_lock_released = _sql.many("lock_released", Released)
 _forget_released = _sql.none("forget_released")
 
 
@@ -70,12 +87,15 @@ async def find(
             calls.setdefault((run.task, run.debounce.key), []).append(run)
     if not calls:
         return {}, []
-    stands_for = await _standing(tx, environment, calls)
+    after = await _taking(tx, calls)
+    stands_for = await _standing(tx, environment, {name: group[after[name]] for name, group in calls.items()})
     targets: dict[uuid.UUID, uuid.UUID] = {}
     pushes: list[Push] = []
     for name, group in calls.items():
         run_id = stands_for[name]
-        others = [run for run in group if run.run_id != run_id]
+        # Where the first to take others is new, those before it could not take any and go their own way.
+        falling = group[after[name] :] if run_id == group[after[name]].run_id else group
+        others = [run for run in falling if run.run_id != run_id]
         if others:
             targets |= dict.fromkeys((run.run_id for run in others), run_id)
             pushes.append(_folded(run_id, others))
@@ -106,15 +126,39 @@ async def push(tx: Tx, environment: Environment, pushes: Sequence[Push]) -> None
 
 async def forget_released(tx: Tx) -> int:
     """Drop keys whose run is no longer held, at most ``FORGET_AT_ONCE``; returns how many."""
-    return await _forget_released(tx, limit=FORGET_AT_ONCE)
+    keys = await _lock_released(tx, limit=FORGET_AT_ONCE)
+    if not keys:
+        return 0
+    return await _forget_released(
+        tx,
+        env_ids=[key.env_id for key in keys],
+        tasks=[key.task for key in keys],
+        keys=[key.key for key in keys],
+    )
+
+
+async def _taking(tx: Tx, calls: dict[tuple[str, str], list[NewRun]]) -> dict[tuple[str, str], int]:
+    """Return for each key the place of the first call that would be held, and so takes later ones; else the last."""
+    asked = [run for group in calls.values() if len(group) > 1 for run in group]
+    if not any(run.delay_until is not None or not run.delay for run in asked):
+        return dict.fromkeys(calls, 0)
+    now = (await _now(tx)).moment
+    return {
+        name: next((place for place, run in enumerate(group) if _is_held(run, now)), len(group) - 1)
+        for name, group in calls.items()
+    }
+
+
+def _is_held(run: NewRun, now: datetime.datetime) -> bool:
+    return run.delay_until > now if run.delay_until is not None else bool(run.delay)
 
 
 async def _standing(
-    tx: Tx, environment: Environment, calls: dict[tuple[str, str], list[NewRun]]
+    tx: Tx, environment: Environment, taking: dict[tuple[str, str], NewRun]
 ) -> dict[tuple[str, str], uuid.UUID]:
-    """Lock keys and the held runs they stand for; a key without one is taken over by its first call."""
-    names = list(calls)
-    first = [group[0] for group in calls.values()]
+    """Lock keys and the held runs they stand for; a key without one is taken over by the run that is to take others."""
+    names = list(taking)
+    first = list(taking.values())
     rows = await _hold(
         tx,
         **_named(environment, names),
@@ -125,17 +169,16 @@ async def _standing(
     old = {name: stands_for[name] for name, run in zip(names, first, strict=True) if stands_for[name] != run.run_id}
     if not old:
         return stands_for
-    held = {row.run_id for row in await _lock_delayed(tx, env_id=environment.id, run_ids=list(old.values()))}
+    held = {row.run_id for row in await _lock_held(tx, env_id=environment.id, run_ids=list(old.values()))}
     free = [name for name, run_id in old.items() if run_id not in held]
     if free:
-        taking = [calls[name][0] for name in free]
         await _take_over(
             tx,
             **_named(environment, free),
-            runs=[run.run_id for run in taking],
-            max_delays=[_asked(run).max_delay for run in taking],
+            runs=[taking[name].run_id for name in free],
+            max_delays=[_asked(taking[name]).max_delay for name in free],
         )
-        stands_for |= {name: run.run_id for name, run in zip(free, taking, strict=True)}
+        stands_for |= {name: taking[name].run_id for name in free}
     return stands_for
 
 

@@ -135,14 +135,15 @@ def read_tags(option: str | list[str] | None) -> str | None:
 
 
 def read_priority(option: float | None) -> int:
-    """Return seconds of head start."""
+    """Return milliseconds of head start, as many as can be stored at most. Source: wire contract §2.1."""
     if option is None:
         return 0
-    if not -limits.MAX_PRIORITY <= option <= limits.MAX_PRIORITY:
-        raise BadRequest(
-            f"options.priority: found {option}; expected seconds of head start, at most {limits.MAX_PRIORITY:,}"
-        )
-    return round(option)
+    return round(max(-limits.MAX_PRIORITY, min(option, limits.MAX_PRIORITY)) * 1000)
+
+
+def show_priority(milliseconds: int) -> float:
+    """Return seconds of head start."""
+    return milliseconds / 1000
 
 
 def read_max_attempts(option: int | None) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from oncue.engine.option_rules import show_priority
 from oncue.engine.results import child_result, raw, read_error
 from oncue.engine.rows import Environment
 from oncue.protocol import codec, durations, ids, status
@@ -130,7 +131,7 @@ async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
             children=children or None,
         ),
         attempt_count=row.attempt_count,
-        priority=row.priority,
+        priority=show_priority(row.priority),
         replayed_from=None if row.replayed_from is None else ids.show(ids.RUN, row.replayed_from),
     )
 

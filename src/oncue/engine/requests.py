@@ -45,6 +45,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     tags: str | None = None
     """A PostgreSQL array literal, as arrays of arrays must not be ragged; None: none were given."""
     priority: int = 0
+    """Milliseconds of head start."""
     max_attempts: int | None = None
     max_duration: datetime.timedelta | None = None
     delay: datetime.timedelta | None = None

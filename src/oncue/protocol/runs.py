@@ -90,7 +90,7 @@ class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_on
     error: ShownError | None = None
     related_runs: RelatedRuns
     attempt_count: int
-    priority: int
+    priority: float
     """Seconds of head start."""
     replayed_from: str | None = None
     """The run that this one is a replay of."""

@@ -94,7 +94,7 @@ class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     concurrency_key: str | None = None
     tags: list[str] = []
     metadata: msgspec.Raw = NOTHING
-    priority: int = 0
+    priority: float = 0
     max_attempts: int | None = None
     max_duration_ms: int | None = None
     parent_id: str | None = None

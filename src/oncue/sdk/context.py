@@ -22,7 +22,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tags: tuple[str, ...] = ()
-    priority: int = 0
+    priority: float = 0
     """Seconds of head start."""
     created_at: datetime.datetime
     parent_id: str | None = None

@@ -4,37 +4,17 @@ Each function takes a queue by anything that names it: see ``QueueRef``. What co
 """
 
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
-from urllib.parse import quote
+from typing import Any, Final
 
 import msgspec
 
-from oncue.protocol import ids, limits
-from oncue.protocol.errors import BadRequest
-from oncue.protocol.queues import TASK_PREFIX, QueueAction, QueueNaming, QueuePage, QueueView
-from oncue.sdk import flows, requests, transport
-from oncue.sdk.queue import Queue
-from oncue.sdk.task import Task
-
-
-class QueueName(TypedDict):
-    """A queue, as official clients name it."""
-
-    type: Literal["task", "custom"]
-    name: str
-    """The task's id, or the queue's name."""
-
-
-QueueRef: TypeAlias = str | Queue | QueueView | Task[Any, Any] | QueueName
-"""A queue, by its name or id, by what ``queue(...)`` returned, by a task (the queue that its runs stand in unless told
-otherwise), by ``{"type", "name"}``, or by what these functions return. A task's own queue is named ``task/<id>``."""
+from oncue.protocol import limits
+from oncue.protocol.queues import QueueAction, QueuePage, QueueView
+from oncue.sdk import flows, queue_refs, requests, transport
+from oncue.sdk.queue_refs import QueueRef
 
 PAGE: Final = 100
 """Queues that are asked for at once."""
-
-_ACCEPTED: Final = (
-    "a queue's name or id, queue(...), a task, {'type': 'task', 'name': ...} or {'type': 'custom', 'name': ...}"
-)
 
 
 def retrieve(queue: QueueRef) -> Coroutine[Any, Any, QueueView]:
@@ -162,24 +142,12 @@ class BlockingQueues:
         return transport.run(flows.exchange(_reset(queue)))
 
 
-class _Named(NamedTuple):
-    """What the server calls a queue by."""
-
-    naming: QueueNaming
-    value: str
-
-    @property
-    def path(self) -> str:
-        # Slashes are encoded twice (wire contract, trap 14): a proxy may decode a path once.
-        return f"/api/v1/queues/{quote(self.value.replace('/', '%2F'), safe='')}"
-
-
 def _page(number: int) -> requests.Call[QueuePage]:
     return requests.get("/api/v1/queues", QueuePage, [("page", str(number)), ("perPage", str(PAGE))])
 
 
 def _retrieve(queue: QueueRef) -> requests.Call[QueueView]:
-    named = _read(queue)
+    named = queue_refs.read(queue)
     return requests.get(named.path, QueueView, [("type", named.naming)])
 
 
@@ -201,44 +169,13 @@ def _reset(queue: QueueRef) -> requests.Call[QueueView]:
 
 
 def _post(queue: QueueRef, act: str, **body: object) -> requests.Call[QueueView]:
-    named = _read(queue)
+    named = queue_refs.read(queue)
     content = msgspec.json.encode({"type": named.naming, **body})
     return requests.Call("POST", named.path + act, _state, content)
 
 
 def _state(answer: requests.Answer) -> QueueView:
     return _decode(answer.body)
-
-
-def _read(queue: object) -> _Named:
-    match queue:
-        case QueueView(id=id_):
-            return _Named("id", id_)
-        case Task(id=task, queue=None):
-            return _Named("task", task)
-        case Queue(name=name) | Task(queue=Queue(name=name)):
-            return _by_name(name)
-        case str() if queue:
-            return _Named("id", queue) if _is_id(queue) else _by_name(queue)
-        case {"type": "task", "name": str(name)} if name:
-            return _Named("task", name)
-        case {"type": "custom", "name": str(name)} if name:
-            return _Named("custom", name)
-        case _:
-            raise TypeError(f"{queue!r} is not a queue; expected {_ACCEPTED}")
-
-
-def _by_name(name: str) -> _Named:
-    task = name.removeprefix(TASK_PREFIX)
-    return _Named("task", task) if task and task != name else _Named("custom", name)
-
-
-def _is_id(text: str) -> bool:
-    try:
-        ids.parse(ids.QUEUE, text)
-    except BadRequest:
-        return False
-    return True
 
 
 _decode: Final = msgspec.json.Decoder(QueueView).decode

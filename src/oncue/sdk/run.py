@@ -34,7 +34,7 @@ class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     error: ShownError | None = None
     related_runs: RelatedRuns = RelatedRuns()
     attempt_count: int = 0
-    priority: int = 0
+    priority: float = 0
     """Seconds of head start."""
     replayed_from: str | None = None
     """The run that this one is a replay of."""

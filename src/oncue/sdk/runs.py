@@ -12,11 +12,12 @@ from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
 from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
 from oncue.protocol.status import ApiStatus
-from oncue.sdk import flows, option_values, polling, requests, transport, triggering
+from oncue.sdk import flows, option_values, polling, queue_refs, requests, transport, triggering
 from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.missing import MISSING, Missing
 from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
+from oncue.sdk.queue_refs import QueueRef
 from oncue.sdk.run import ListedRun, Run, RunPage
 
 RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
@@ -32,12 +33,13 @@ class RunFilters(TypedDict, total=False):
     status: ApiStatus | Sequence[ApiStatus] | None
     task: str | Sequence[str] | None
     tag: str | Sequence[str] | None
-    queue: str | Sequence[str] | None
-    """A task's own queue is ``task/<id>``."""
+    queue: QueueRef | Sequence[QueueRef] | None
+    """By name, or by what has one: ``queue(...)``, a task, what ``queues.retrieve`` returned. Not by id."""
     batch: str | BatchHandle[Any] | None
     version: str | Sequence[str] | None
     region: str | Sequence[str] | None
     machine: Machine | Sequence[Machine] | None
+    is_test: bool | None
     created_after: datetime.datetime | None
     """Aware."""
     created_before: datetime.datetime | None
@@ -260,14 +262,16 @@ def _query(filters: RunFilters) -> _Query:
         match name, value:
             case _, None:
                 continue
-            case "limit", int() if value > 0 and not isinstance(value, bool):
-                limit = value
             case "limit", _:
-                raise ValueError(f"limit={value!r} is not accepted; expected a whole number from 1, or None for all")
+                limit = _limit(value)
             case "period", _:
                 query["filter[createdAt][period]"] = durations.show(durations.read(value, "period"))
             case (("created_after" | "created_before"), _):
                 query[_NAMES[name]] = _moment(name, value)
+            case "is_test", _:
+                query["filter[isTest]"] = _flag(name, value)
+            case "queue", _:
+                query["filter[queue]"] = _values(name, [queue_refs.read_name(each) for each in _each(value)])
             case _:
                 query[_NAMES.get(name, f"filter[{name}]")] = _values(name, value)
     return _Query(tuple(query.items()), limit)
@@ -280,15 +284,30 @@ _NAMES: Final = {
 }
 
 
+def _limit(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"limit={value!r} is not accepted; expected a whole number from 1, or None for all")
+    return value
+
+
+def _flag(name: str, value: object) -> str:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} is not accepted; expected True, False or None")
+    return str(value).lower()
+
+
 def _moment(name: str, value: object) -> str:
     if not isinstance(value, datetime.datetime) or value.tzinfo is None:
         raise ValueError(f"{name}={value!r} is not accepted; expected an aware datetime")
     return str(round(value.timestamp() * 1000))
 
 
+def _each(value: object) -> Sequence[object]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
 def _values(name: str, value: object) -> str:
-    given = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    texts: Sequence[Any] = [getattr(each, "id", each) for each in given]
+    texts: Sequence[Any] = [getattr(each, "id", each) for each in _each(value)]
     if not texts:
         raise ValueError(f"{name}={value!r} is empty; expected one value or several, or None for all")
     for text in texts:

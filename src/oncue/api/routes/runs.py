@@ -12,7 +12,7 @@ from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
 from oncue.engine.reading import RunQuery
-from oncue.protocol import durations, ids
+from oncue.protocol import durations, ids, machines
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.failures import RunError
@@ -99,12 +99,12 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         return parse(name, query[name]) if query.get(name) else None
 
     return RunQuery(
-        statuses=_statuses(query),
+        statuses=query_values.several_of(query, "filter[status]", get_args(ApiStatus)),
         tasks=query_values.several(query, "filter[taskIdentifier]"),
         tags=query_values.several(query, "filter[tag]"),
         queues=query_values.several(query, "filter[queue]"),
         versions=query_values.several(query, "filter[version]"),
-        machines=query_values.several(query, "filter[machine]"),
+        machines=query_values.several_of(query, "filter[machine]", machines.MACHINES),
         regions=query_values.several(query, "filter[region]"),
         is_made_in_bulk=bool(query.get("filter[bulkAction]") or query.get("filter[schedule]")),
         batch=read("filter[batch]", lambda _, text: ids.parse(ids.BATCH, text)),
@@ -116,16 +116,6 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         before=read("page[before]", lambda _, text: ids.parse(ids.RUN, text)),
         size=query_values.number(query, "page[size]", default=RunQuery().size, largest=_LARGEST_PAGE),
     )
-
-
-def _statuses(query: dict[str, str]) -> list[ApiStatus] | None:
-    name = "filter[status]"
-    found = query_values.several(query, name)
-    try:
-        return msgspec.convert(found, list[ApiStatus] | None)
-    except msgspec.ValidationError:
-        accepted = ", ".join(get_args(ApiStatus))
-        raise BadRequest(f"{name}: found {query[name][:100]!r}; expected any of {accepted}") from None
 
 
 def _flag(name: str, text: str) -> bool:
@@ -140,9 +130,10 @@ def _moment(name: str, text: str) -> datetime.datetime:
         if text.isascii() and text.isdigit():
             return datetime.datetime.fromtimestamp(int(text) / 1000, datetime.UTC)
         moment = datetime.datetime.fromisoformat(text)
+        # At the ends of the calendar a zone may lead beyond it.
+        return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
     except (ValueError, OverflowError, OSError):
         raise BadRequest(f"{name}: found {text[:60]!r}; expected milliseconds since 1970, or an ISO date") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
 def _period(name: str, text: str) -> datetime.timedelta:

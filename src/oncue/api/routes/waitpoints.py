@@ -58,7 +58,7 @@ async def list_tokens(call: Call, _: None) -> Answer:
         if name not in _QUERY:
             raise BadRequest(f"{name[:60]} is not supported by this server; expected one of {', '.join(_QUERY)}")
     filters = Filters(
-        statuses=_statuses(query),
+        statuses=query_values.several_of(query, "filter[status]", get_args(TokenStatus)),
         tags=query_values.several(query, "filter[tags]"),
         keys=query_values.several(query, "filter[idempotencyKey]"),
     )
@@ -111,16 +111,6 @@ def _callback_url(call: Call, token: str, signature: str) -> str:
     host = call.header(b"host") or "localhost"
     scheme = call.header(b"x-forwarded-proto") or call.scope["scheme"]
     return f"{scheme}://{host}/api/v1/waitpoints/tokens/{token}/callback/{signature}"
-
-
-def _statuses(query: dict[str, str]) -> list[TokenStatus] | None:
-    name = "filter[status]"
-    found = query_values.several(query, name)
-    try:
-        return msgspec.convert(found, list[TokenStatus] | None)
-    except msgspec.ValidationError:
-        accepted = ", ".join(get_args(TokenStatus))
-        raise BadRequest(f"{name}: found {query[name][:60]!r}; expected any of {accepted}") from None
 
 
 ROUTES = (

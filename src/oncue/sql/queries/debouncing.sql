@@ -9,13 +9,18 @@ order by asked.task, asked.key
 on conflict (env_id, task, key) do update set run_id = held.run_id
 returning held.task, held.key, held.run_id;
 
--- name: lock_delayed :many RunId
--- Lock those of some runs that are held, in their order; waits for a release in progress.
+-- name: now :one Now
+-- The moment that counts in this transaction.
+select oncue.now() as moment;
+
+-- name: lock_held :many RunId
+-- Lock those of some runs that are held, in their order; waits for a release in progress. Held is as well whose time has
+-- come but whose task no worker has announced.
 select live.run_id
 from oncue.live as live
 where live.env_id = :env_id::int
   and live.run_id = any(:run_ids::uuid[])
-  and live.status = 'DELAYED'
+  and live.status in ('DELAYED', 'PENDING_VERSION')
 order by live.run_id
 for update;
 
@@ -32,7 +37,7 @@ where held.env_id = :env_id::int
 
 -- name: push :none
 -- Hold runs for longer, as long as their bound allows, and replace what trailing calls replace.
--- Moves: DELAYED -> DELAYED.
+-- Moves: DELAYED, PENDING_VERSION -> DELAYED.
 with target as (
     select
         asked.*,
@@ -48,7 +53,9 @@ with target as (
         run_id, delay, max_delay, is_trailing, payload, payload_type, metadata, tags, max_attempts, max_duration, machine
     )
     join oncue.live as live
-        on live.env_id = :env_id::int and live.run_id = asked.run_id and live.status = 'DELAYED'
+        on live.env_id = :env_id::int
+        and live.run_id = asked.run_id
+        and live.status in ('DELAYED', 'PENDING_VERSION')
     join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
     left join oncue.debounces as held on held.env_id = live.env_id and held.run_id = live.run_id
 ),
@@ -68,27 +75,40 @@ told as (
       and run.id = target.run_id
 )
 update oncue.live as live
-set due_at = target.due_at,
-    ord = oncue.ord(target.due_at) - target.priority * 1000000::bigint
+set status = 'DELAYED',
+    due_at = target.due_at,
+    ord = oncue.ord(target.due_at) - target.priority * 1000::bigint
 from target
 where live.env_id = :env_id::int
   and live.run_id = target.run_id
-  and live.status = 'DELAYED';
+  and live.status in ('DELAYED', 'PENDING_VERSION');
+
+-- name: lock_released :many Released
+-- Lock at most :limit keys whose run is no longer held; those in use are left.
+select old.env_id, old.task, old.key
+from oncue.debounces as old
+where not exists (
+    select
+    from oncue.live as live
+    where live.env_id = old.env_id
+      and live.run_id = old.run_id
+      and live.status in ('DELAYED', 'PENDING_VERSION')
+)
+limit :limit::int
+for update skip locked;
 
 -- name: forget_released :none
--- Drop at most :limit keys whose run is no longer held; those in use are left.
+-- Drop those of locked keys whose run is no longer held. A key may have been given to another run just before it was
+-- locked; that run is seen only now.
 delete from oncue.debounces as held
-using (
-    select old.env_id, old.task, old.key
-    from oncue.debounces as old
-    where not exists (
-        select
-        from oncue.live as live
-        where live.env_id = old.env_id and live.run_id = old.run_id and live.status = 'DELAYED'
-    )
-    limit :limit::int
-    for update skip locked
-) as released
-where held.env_id = released.env_id
-  and held.task = released.task
-  and held.key = released.key;
+using unnest(:env_ids::int[], :tasks::text[], :keys::text[]) as old(env_id, task, key)
+where held.env_id = old.env_id
+  and held.task = old.task
+  and held.key = old.key
+  and not exists (
+      select
+      from oncue.live as live
+      where live.env_id = held.env_id
+        and live.run_id = held.run_id
+        and live.status in ('DELAYED', 'PENDING_VERSION')
+  );

@@ -19,7 +19,7 @@ with told as (
 )
 update oncue.live as live
 set due_at = told.delay_until,
-    ord = oncue.ord(told.delay_until) - told.priority * 1000000::bigint
+    ord = oncue.ord(told.delay_until) - told.priority * 1000::bigint
 from told
 where live.env_id = told.env_id
   and live.run_id = told.id

@@ -61,7 +61,7 @@ select
         else 'PENDING'
     end::oncue.run_status,
     asked.line_id,
-    oncue.ord(coalesce(asked.due_at, oncue.now())) - asked.priority * 1000000::bigint,
+    oncue.ord(coalesce(asked.due_at, oncue.now())) - asked.priority * 1000::bigint,
     asked.due_at,
     case when asked.due_at is null and asked.line_id is not null then oncue.now() + asked.ttl end,
     asked.awaited,
