@@ -291,9 +291,9 @@ def _limit(value: object) -> int:
 
 
 def _flag(name: str, value: object) -> str:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}={value!r} is not accepted; expected True, False or None")
-    return str(value).lower()
+    if value is True or value is False:
+        return str(value).lower()
+    raise ValueError(f"{name}={value!r} is not accepted; expected True, False or None")
 
 
 def _moment(name: str, value: object) -> str:
