@@ -20,7 +20,7 @@ from bench import figures, stack
 from bench.figures import Figure
 from bench.measuring import BATCH, Bench
 from bench.scale import Scale
-from oncue.engine import attempts, dispatch, environments, partitions, requests, triggering, workers
+from oncue.engine import attempts, claiming, environments, partitions, requests, triggering, workers
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
@@ -165,23 +165,23 @@ async def _trigger(line: Line, keys: Sequence[str | None]) -> None:
 async def _turn(line: Line) -> tuple[float, float]:
     """Claim and end runs a few times; returns the rate of the claims alone, and of both."""
     worker = ids.parse(ids.WORKER, line.worker)
-    claiming = ending = 0.0
+    waiting = ending = 0.0
     taken = 0
     for _ in itertools.repeat(None, _TURN):
         if line.kind.refilled:
             await _trigger(line, [None] * _PLACES)
         began = time.perf_counter()
-        look = await in_transaction(line.pool, lambda tx: dispatch.claim(tx, line.environment, worker, places=_PLACES))
+        look = await in_transaction(line.pool, lambda tx: claiming.claim(tx, line.environment, worker, places=_PLACES))
         claimed, assignments = time.perf_counter(), look.runs
         await _end(line, assignments)
-        claiming += claimed - began
+        waiting += claimed - began
         ending += time.perf_counter() - claimed
         taken += len(assignments)
         if len(assignments) < _PLACES:
             raise RuntimeError(
                 f"{line.kind.name}: claimed {len(assignments)} of {_PLACES} runs; the line was too short"
             )
-    return taken / claiming, taken / (claiming + ending)
+    return taken / waiting, taken / (waiting + ending)
 
 
 async def _end(line: Line, assignments: Sequence[Assignment]) -> None:

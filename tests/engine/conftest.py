@@ -13,7 +13,7 @@ from oncue.engine import (
     attempts,
     batches,
     cancellation,
-    dispatch,
+    claiming,
     environments,
     notices,
     partitions,
@@ -115,10 +115,10 @@ class Engine:
         return await self.child(parent, worker, task, resume_parent_on_completion=True, **options)
 
     async def claim(self, worker: uuid.UUID, places: int = 100) -> list[Assignment]:
-        look = dispatch.Look([])
+        look = claiming.Look([])
 
-        async def work(tx: Tx) -> dispatch.Look:
-            return await dispatch.claim(tx, self.environment, worker, places=places, is_again=look.again)
+        async def work(tx: Tx) -> claiming.Look:
+            return await claiming.claim(tx, self.environment, worker, places=places, is_again=look.again)
 
         while True:
             look = await self.run(work)

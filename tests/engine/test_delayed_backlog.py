@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oncue.engine import delays, dispatch, expiry  # noqa: F401 - they declare what is looked at
+from oncue.engine import claiming, delays, dispatch, expiry  # noqa: F401 - they declare what is looked at
 from oncue.store import queries
 from oncue.store.pool import Tx
 from tests.engine.conftest import Engine, request
@@ -51,12 +51,14 @@ async def test_held_runs_are_looked_at_by_nobody(engine: Engine, held: int, is_a
 
     claim = await looked_at(
         engine,
-        "dispatch.claim",
+        "claiming.claim",
         env_id=engine.environment.id,
         worker_id=worker,
         tasks=[task],
         queues=None,
         places=100,
+        first=None,
+        queues_at_once=claiming.QUEUES_AT_ONCE,
     )
     await engine.advance(datetime.timedelta(hours=2))
     release = await looked_at(engine, "delays.release_due", limit=delays.GROUP)

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from oncue.engine import claiming
 from oncue.protocol import limits
 from oncue.protocol.errors import ApiError, BadRequest
 from oncue.protocol.triggers import NestedQueue, QueueOption, TriggerRequest
@@ -59,6 +60,45 @@ async def crowded(engine: Engine, wanted: TriggerRequest) -> None:
     for _ in range(CROWD // 1_000):
         made = await engine.trigger_many(*[("t", wanted)] * 1_000)
         assert not any(isinstance(one, ApiError) for one in made)
+
+
+@pytest.mark.parametrize("places", [1, 10, 100])
+@pytest.mark.parametrize("limit", [None, 1_000])
+async def test_queues_are_served_alike_however_many_keys_they_have(
+    engine: Engine, places: int, limit: int | None
+) -> None:
+    worker = await engine.announce(*(declared(name, queue=name, concurrency_limit=limit) for name in ("many", "one")))
+    for number in range(100):
+        await engine.trigger_many(*[("many", request(concurrency_key=f"k{number}"))] * 10)
+    await engine.trigger_many(*[("one", request())] * 300)
+
+    started: Counter[str] = Counter()
+    keys: Counter[str | None] = Counter()
+    while started.total() < 200:
+        runs = await engine.claim(worker, places)
+        started.update(run.queue for run in runs)
+        keys.update(run.concurrency_key for run in runs if run.queue == "many")
+
+    assert abs(started["many"] - started["one"]) <= max(places // 10, 1)
+    # Within the queue its keys have had their turns alike as well.
+    assert max(keys.values()) - min(keys.values(), default=0) <= 4
+    assert len(keys) >= min(100, started["many"] // 4)
+    assert await engine.violations() == 0
+
+
+async def test_more_queues_than_are_looked_at_all_have_their_turn(engine: Engine) -> None:
+    crowd, others = claiming.QUEUES_AT_ONCE + 20, 50
+    worker = await engine.announce("t")
+    for number in range(crowd):
+        await engine.trigger_many(*[("t", request(queue=f"a{number:03}"))] * others)
+    await engine.trigger_many(*(("t", request(queue="last", concurrency_key=f"k{n}")) for n in range(others)))
+
+    started: Counter[str] = Counter()
+    for _ in range(8):
+        started.update(run.queue for run in await engine.claim(worker, PLACES))
+
+    assert len(started) == crowd + 1
+    assert await engine.violations() == 0
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import datetime
 
 import pytest
 
-from oncue.engine import dispatch, environments, reading, recovery, replaying, workers
+from oncue.engine import claiming, environments, reading, recovery, replaying, workers
 from oncue.engine.reading import RunQuery
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, NotFound
@@ -303,8 +303,8 @@ async def test_claim_under_way_while_its_worker_leaves_loses_no_run(engine: Engi
     worker = await engine.announce("add")
     run = await engine.trigger("add")
 
-    async with transaction(engine.pool) as claiming:
-        claimed = await dispatch.claim(claiming, engine.environment, worker, places=1)
+    async with transaction(engine.pool) as tx:
+        claimed = await claiming.claim(tx, engine.environment, worker, places=1)
         leaving = asyncio.create_task(
             engine.run(lambda tx: workers.leave(tx, engine.environment, worker, effects=engine.effects))
         )

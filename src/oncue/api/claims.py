@@ -5,7 +5,7 @@ moment it left is handed back, and so is what comes to a claim after its worker 
 
 Life of a run, this module's part::
 
-    api/routes/work -> claims.claim -> dispatch.claim, notices.take -> ClaimResponse
+    api/routes/work -> claims.claim -> claiming.claim, notices.take -> ClaimResponse
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import uuid
 
 from oncue.api.calls import Call
 from oncue.api.polls import Poll
-from oncue.engine import attempts, dispatch, notices, recovery
+from oncue.engine import attempts, claiming, notices, recovery
 from oncue.engine.events import Effects
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, ConnectionFailed
@@ -74,13 +74,13 @@ async def _reclaim(call: Call, worker: uuid.UUID, holding: list[str]) -> None:
 async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]) -> ClaimResponse:
     """Ask the database until it is clear what there is."""
     news: list[Notice] = []
-    look = dispatch.Look([])
+    look = claiming.Look([])
 
-    async def work(tx: Tx, _: Effects) -> tuple[list[Notice], dispatch.Look]:
+    async def work(tx: Tx, _: Effects) -> tuple[list[Notice], claiming.Look]:
         taken = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
         if not places:
-            return taken, dispatch.Look([])
-        return taken, await dispatch.claim(tx, call.environment, worker, places=places, is_again=look.again)
+            return taken, claiming.Look([])
+        return taken, await claiming.claim(tx, call.environment, worker, places=places, is_again=look.again)
 
     poll.start_look()
     while True:

@@ -1,13 +1,12 @@
-"""Dispatch: who may run next, and who holds a slot.
+"""Dispatch: who stands in line, and who holds a slot.
 
-Everything that changes lines and lanes goes through here: runs joining a line, claims, slots given back, slots given
-to runs whose wait is over. Why it is built of lanes and lines, and in which order locks are taken, stands at the head
+What changes lines and lanes, but for claims, goes through here: runs joining a line, slots given back, slots given to
+runs whose wait is over. Why it is built of lanes and lines, and in which order locks are taken, stands at the head
 of ``sql/migrations/0001_initial.sql``.
 
 Life of a run, this module's part::
 
     triggering, delays, waits, finishing -> dispatch.settle
-    api/routes/work -> dispatch.claim -> Assignment
 """
 
 import uuid
@@ -16,36 +15,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import assignments, notices
-from oncue.engine.assignments import Claimed
+from oncue.engine import notices
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment, LineId
-from oncue.protocol.errors import LeaseLost
-from oncue.protocol.work import Assignment
 from oncue.store import queries
 from oncue.store.pool import Tx
-
-
-class Reach(msgspec.Struct, frozen=True):
-    """What a worker may be given."""
-
-    tasks: list[int]
-    queues: list[str] | None
-    concurrency_limit: int | None
-
-
-class Look(msgspec.Struct, frozen=True):
-    """What one look for runs brought."""
-
-    runs: list[Assignment]
-    again: bool = False
-    """Nothing was handed out, and yet a line is next: look again, in a transaction of its own."""
-
-
-class Executing(msgspec.Struct, frozen=True):
-    """How many runs execute in an environment."""
-
-    executing: int
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -73,12 +47,6 @@ _lock_lanes = _sql.many("lock_lanes", Lane)
 _line_up = _sql.many("line_up", LineId)
 _grant_slots = _sql.many("grant_slots", Granted)
 _write_lanes = _sql.none("write_lanes")
-_worker_reach = _sql.maybe("worker_reach", Reach)
-_lock_environment = _sql.none("lock_environment")
-_count_executing = _sql.one("count_executing", Executing)
-_next_line = _sql.maybe("next_line", LineId)
-_lock_line = _sql.none("lock_line")
-_claim = _sql.many("claim", Claimed)
 
 
 class Changes:
@@ -121,51 +89,6 @@ async def settle(tx: Tx, environment: Environment, changes: Changes, *, effects:
 async def lock(tx: Tx, *, lines: Sequence[int] = (), lanes: Sequence[int] = ()) -> None:
     """Lock lines, and all lines of some lanes, before pending runs are taken out or limits change."""
     await _lock_lines(tx, lines=lines, lanes=lanes)
-
-
-async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int, is_again: bool = False) -> Look:
-    """Hand out the next runs to a worker and lease them.
-
-    Lines that have waited longest for a turn come first. A turn is one run, a 25th of the places, or the line's equal
-    part of them, whichever is most. A claim may return fewer than ``places`` while more are in line; ask again.
-
-    The lines it looks at may all stand before full lanes, which closes them, or be held by others. Then the caller
-    looks again, in a new transaction: to wait for a line while others are locked would be a deadlock in the making.
-    Every look that waits for the next line serves or closes it, so there is an end.
-
-    Args:
-        places: Free places on the worker, 1 to 1,000.
-        is_again: Wait for the line that is next, should others hold it.
-
-    Returns:
-        At most ``places`` assignments. None, and not to be looked ``again``, if none is due.
-
-    Raises:
-        LeaseLost: The worker never announced itself, or was silent for too long.
-    """
-    reach = await _worker_reach(tx, worker_id=worker, env_id=environment.id)
-    if reach is None:
-        raise LeaseLost("this worker is not known (its lease may have run out); announce it again under a new id")
-    if reach.concurrency_limit is not None:
-        # Counted in a later statement: it sees what was claimed by whoever held the lock before us.
-        await _lock_environment(tx, env_id=environment.id)
-        counted = await _count_executing(tx, env_id=environment.id)
-        places = min(places, reach.concurrency_limit - counted.executing)
-    if places <= 0 or not reach.tasks:
-        return Look([])
-    if is_again:
-        following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
-        if following is None:
-            return Look([])
-        # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
-        await _lock_line(tx, line_id=following.id)
-    rows = await _claim(
-        tx, env_id=environment.id, worker_id=worker, tasks=reach.tasks, queues=reach.queues, places=places
-    )
-    if rows:
-        return Look([assignments.assignment(row) for row in rows])
-    following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
-    return Look([], again=following is not None)
 
 
 async def _settle_lanes(

@@ -6,7 +6,7 @@ worker has acknowledged them, so a lost answer loses nothing.
 
 Life of a run, this module's part::
 
-    engine/dispatch -> Assignment -> worker/executor -> Outcome -> engine/attempts
+    engine/claiming -> Assignment -> worker/executor -> Outcome -> engine/attempts
 """
 
 import datetime

@@ -5,7 +5,7 @@ of its worker is in ``execution.py``; how the worker gets here from an assignmen
 
 Life of a run, this module's part::
 
-    engine/dispatch -> Assignment -> worker/executor -> context_from -> user code
+    engine/claiming -> Assignment -> worker/executor -> context_from -> user code
 """
 
 import datetime

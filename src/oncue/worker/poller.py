@@ -6,7 +6,7 @@ answer to a claim got lost, the next one lists every run we know of, so that the
 
 Life of a run, this module's part::
 
-    engine/dispatch -> ClaimResponse -> worker/notices, worker/executor.start
+    engine/claiming -> ClaimResponse -> worker/notices, worker/executor.start
 """
 
 import asyncio

@@ -34,10 +34,11 @@ on conflict (queue_id, concurrency_key) do nothing;
 
 -- name: make_lines :none
 -- Make the lines that are missing; a new one joins at the end of the round.
-insert into oncue.lines (env_id, lane_id, task_id, open, served)
+insert into oncue.lines (env_id, lane_id, queue_id, task_id, open, served)
 select
     :env_id::int,
     lane.id,
+    queue.id,
     task.id,
     -- Too open is allowed: a claim that finds no room closes it.
     not queue.paused,

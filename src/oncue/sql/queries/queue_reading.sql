@@ -1,17 +1,23 @@
 -- name: make_declared :none
 -- Make the queues that tasks declare and no run has named yet.
-insert into oncue.queues as queue (env_id, name)
-select distinct task.env_id, task.queue
-from oncue.tasks as task
-where task.env_id = :env_id::int
-  -- Looked for first: a conflict would use up an id.
-  and not exists (
-      select
-      from oncue.queues as known
-      where known.env_id = task.env_id and known.name = task.queue
-  )
-order by task.queue
-on conflict (env_id, name) do nothing;
+with made as (
+    insert into oncue.queues as queue (env_id, name)
+    select distinct task.env_id, task.queue
+    from oncue.tasks as task
+    where task.env_id = :env_id::int
+      -- Looked for first: a conflict would use up an id.
+      and not exists (
+          select
+          from oncue.queues as known
+          where known.env_id = task.env_id and known.name = task.queue
+      )
+    order by task.queue
+    on conflict (env_id, name) do nothing
+    returning queue.id
+)
+insert into oncue.queue_turns (queue_id)
+select made.id
+from made;
 
 -- name: find_by_id :maybe QueueId
 -- A queue by its id.

@@ -1,10 +1,16 @@
 -- name: make_queues :none
 -- Make the queues that are missing.
-insert into oncue.queues as queue (env_id, name, code_limit)
-select :env_id::int, wanted.name, wanted.code_limit
-from unnest(:names::text[], :limits::int[]) as wanted(name, code_limit)
-order by wanted.name
-on conflict (env_id, name) do nothing;
+with made as (
+    insert into oncue.queues as queue (env_id, name, code_limit)
+    select :env_id::int, wanted.name, wanted.code_limit
+    from unnest(:names::text[], :limits::int[]) as wanted(name, code_limit)
+    order by wanted.name
+    on conflict (env_id, name) do nothing
+    returning queue.id
+)
+insert into oncue.queue_turns (queue_id)
+select made.id
+from made;
 
 -- name: lock_queues :many QueueLimit
 -- Lock queues before their limit changes.
