@@ -15,6 +15,15 @@ from tests.api.client import NDJSON, Client, served
 RUN, BATCH = ids.show(ids.RUN, uuid.UUID(int=1)), ids.show(ids.BATCH, uuid.UUID(int=1))
 TRIGGER = "/api/v1/tasks/add/trigger"
 
+ANNOUNCE = "/api/v1/work/announce"
+
+
+def announced(*tasks: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    worker = ids.show(ids.WORKER, uuid.UUID(int=1))
+    told = {"workerId": worker, "places": 1, "hostname": "h", "pid": 1, "sdkVersion": "0", "tasks": list(tasks)}
+    return told | fields
+
+
 REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", TRIGGER, b"", 400, "the body is empty; expected JSON"),
     ("POST", TRIGGER, b'{"payload": ', 400, "the body is not valid JSON"),
@@ -49,6 +58,19 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/v1/work/claim", {"workerId": ids.new_worker_id(), "places": 1_001}, 400, "places: found 1001"),
     ("POST", "/api/v1/work/claim", {"workerId": ids.new_worker_id(), "places": 1}, 409, "announce it again"),
     ("POST", "/api/v1/work/outcomes", {"workerId": "w", "outcomes": [{"outcome": "odd"}]}, 400, "outcomes[0].outcome"),
+    ("POST", ANNOUNCE, announced(pid=2**31), 400, "pid: found 2147483648; expected 0 to 2,147,483,647"),
+    ("POST", ANNOUNCE, announced(hostname="a\0"), 400, "hostname holds a NUL character, which cannot be stored"),
+    ("POST", ANNOUNCE, announced(hostname="a" * 1_001), 400, "hostname: found 'aaa"),
+    ("POST", ANNOUNCE, announced(queues=["a b"]), 400, "queues: 'a b' is not a queue name"),
+    ("POST", ANNOUNCE, announced({"id": ""}), 400, "task id '' is not valid"),
+    ("POST", ANNOUNCE, announced({"id": "a", "queue": "a b"}), 400, "task 'a': queue: 'a b' is not a queue name"),
+    ("POST", ANNOUNCE, announced({"id": "a", "ttlMs": 2**62}), 400, "task 'a': ttlMs: found 4611686018427387904"),
+    ("POST", ANNOUNCE, announced({"id": "a", "maxDurationMs": -1}), 400, "maxDurationMs: found -1; expected 0"),
+    ("POST", ANNOUNCE, announced({"id": "a", "machine": "huge"}), 422, "task 'a': machine: found 'huge'"),
+    ("POST", ANNOUNCE, announced({"id": "a", "file": "x" * 1_001}), 400, "task 'a': file: found 'xxx"),
+    ("POST", ANNOUNCE, announced({"id": "a", "retry": {"maxAttempts": 0}}), 400, "retry.maxAttempts: found 0"),
+    ("POST", ANNOUNCE, announced({"id": "a", "retry": {"factor": -2}}), 400, "retry.factor: found -2.0; expected 0"),
+    ("POST", ANNOUNCE, announced({"id": "a", "retry": {"minTimeoutMs": 2**62}}), 400, "retry.minTimeoutMs: found"),
     ("GET", f"/api/v1/work/batches/{BATCH}/results?limit=0", None, 400, "limit: found '0'"),
     ("GET", "/api/v1/nothing", None, 404, "no route GET /api/v1/nothing; see /openapi.json"),
 ]  # fmt: skip

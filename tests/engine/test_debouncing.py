@@ -68,6 +68,15 @@ async def test_a_push_never_pulls_a_run_earlier(noon: Engine) -> None:
     assert await due(noon, run) == seconds(3600)
 
 
+@pytest.mark.parametrize("delay", ["1h", "2030-01-01T13:00:00Z"])
+async def test_no_delay_holds_a_run_beyond_the_longest(noon: Engine, delay: str) -> None:
+    """Source: trigger-functions page: with maxDelay a run is always executed within that time of its first trigger."""
+    run = await call(noon, delay=delay, debounce=five(max_delay="5m"))
+    assert await due(noon, run) == seconds(300)
+    sooner = await call(noon, delay="2030-01-01T12:01:00Z", debounce=five(key="sooner", max_delay="5m"))
+    assert await due(noon, sooner) == seconds(60)
+
+
 async def test_once_released_the_next_call_begins_another_run(noon: Engine) -> None:
     worker = await noon.announce("t")
     first = await call(noon)

@@ -97,8 +97,8 @@ def plan(
     queue, queue_limit = option_rules.read_queue(options.queue)
     debounce = option_rules.read_debounce(options.debounce)
     delay, delay_until = option_rules.read_delay(options.delay)
-    if debounce is not None and options.delay is None:
-        delay = debounce.delay
+    if debounce is not None:
+        delay = _debounced(debounce, delay, is_explicit=options.delay is not None)
     return NewRun(
         run_id=run_id or own_id or ids.parse(ids.RUN, ids.new_run_id()),
         task=option_rules.read_task(task),
@@ -153,6 +153,16 @@ def parse_parent(
         waits,
         call_key,
     )
+
+
+def _debounced(debounce: Debounce, delay: datetime.timedelta | None, *, is_explicit: bool) -> datetime.timedelta | None:
+    """Return how long the first call's run is held: as it says itself, but never for longer than the longest delay."""
+    if not is_explicit:
+        return debounce.delay
+    if debounce.max_delay is None:
+        return delay
+    # Beside a moment this is a bound: the earlier of the two counts.
+    return debounce.max_delay if delay is None else min(delay, debounce.max_delay)
 
 
 def _request_key(options: TriggerOptions, key: str | None) -> str | None:

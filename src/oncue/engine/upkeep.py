@@ -11,6 +11,7 @@ Life of a run, this module's part::
 import datetime
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -53,9 +54,9 @@ async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
         What others must hear of, and how long until the next of them is due; None if there is none.
     """
     effects = Effects()
-    while await in_transaction(pool, lambda tx: release_group(tx, effects)) == delays.GROUP:
+    while await _committed(pool, release_group, effects) == delays.GROUP:
         pass
-    while await in_transaction(pool, lambda tx: waitpoints.settle_due(tx, effects)) == waitpoints.GROUP:
+    while await _committed(pool, waitpoints.settle_due, effects) == waitpoints.GROUP:
         pass
     return effects, await in_transaction(pool, _next_due)
 
@@ -63,7 +64,7 @@ async def release_due(pool: Pool) -> tuple[Effects, datetime.timedelta | None]:
 async def expire_due(pool: Pool) -> Effects:
     """End every run that was not started in time."""
     effects = Effects()
-    while await in_transaction(pool, lambda tx: expire_group(tx, effects)) == expiry.GROUP:
+    while await _committed(pool, expire_group, effects) == expiry.GROUP:
         pass
     return effects
 
@@ -82,7 +83,7 @@ async def place_parked(pool: Pool) -> Effects:
     """Put runs in line whose task has been announced since they were triggered."""
     effects = Effects()
     for environment in await in_transaction(pool, environments.list_environments):
-        while await in_transaction(pool, lambda tx, env=environment: place_group(tx, env, effects)) == placing.GROUP:  # type: ignore[misc]
+        while await _committed(pool, partial(_place_group, environment), effects) == placing.GROUP:
             pass
     return effects
 
@@ -133,8 +134,28 @@ async def _in_each_environment(
 ) -> Effects:
     effects = Effects()
     for environment in await in_transaction(pool, among):
-        await in_transaction(pool, lambda tx, env=environment: work(tx, env, effects=effects))  # type: ignore[misc]
+        await _committed(pool, partial(_called, work, environment), effects)
     return effects
+
+
+async def _committed(pool: Pool, work: Callable[[Tx, Effects], Awaitable[int]], effects: Effects) -> int:
+    """Do something in a transaction; only what is committed has effects, not an attempt that is made again."""
+
+    async def attempt(tx: Tx) -> tuple[int, Effects]:
+        own = Effects()
+        return await work(tx, own), own
+
+    done, own = await in_transaction(pool, attempt)
+    effects.merge(own)
+    return done
+
+
+async def _called(work: Callable[..., Awaitable[int]], environment: Environment, tx: Tx, effects: Effects) -> int:
+    return await work(tx, environment, effects=effects)
+
+
+async def _place_group(environment: Environment, tx: Tx, effects: Effects) -> int:
+    return await place_group(tx, environment, effects)
 
 
 async def _next_due(tx: Tx) -> datetime.timedelta | None:

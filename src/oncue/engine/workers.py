@@ -9,17 +9,14 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
-from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import dispatch, queues, recovery
+from oncue.engine import declarations, dispatch, queues, recovery
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
-from oncue.protocol.errors import UnprocessableRequest
-from oncue.protocol.limits import MAX_CONCURRENCY_LIMIT
 from oncue.protocol.work import Announcement, TaskDeclaration
 from oncue.store import queries as sql
 from oncue.store.pool import Tx
@@ -62,11 +59,13 @@ async def announce(
         lease: How long it may be silent.
 
     Raises:
+        BadRequest: Something cannot be stored or reckoned with.
         UnprocessableRequest: The limit of a queue makes no sense, or its tasks do not agree on it.
     """
+    declarations.check(announcement)
+    limits = declarations.declared_limits(announcement.tasks)
     tasks = {task.id: task for task in announcement.tasks}
     rows = await _declare_tasks(tx, env_id=environment.id, **_columns([tasks[slug] for slug in sorted(tasks)]))
-    limits = _limits(announcement.tasks)
     changes = Changes()
     if limits:
         await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
@@ -94,25 +93,6 @@ async def beat(tx: Tx, environment: Environment, worker: uuid.UUID, *, lease: da
 async def leave(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> None:
     """Let a worker go; what it still holds goes back in line and costs nothing."""
     await recovery.release_held(tx, environment, worker, effects=effects)
-
-
-def _limits(tasks: Sequence[TaskDeclaration]) -> dict[str, int | None]:
-    limits: dict[str, int | None] = {}
-    for task in tasks:
-        limit = task.concurrency_limit
-        if limit is msgspec.UNSET:
-            continue
-        queue = task.queue or f"task/{task.id}"
-        if limit is not None and not 0 <= limit <= MAX_CONCURRENCY_LIMIT:
-            raise UnprocessableRequest(
-                f"task {task.id!r}: concurrencyLimit is {limit}; expected 0 to {MAX_CONCURRENCY_LIMIT:,} or null"
-            )
-        if limits.setdefault(queue, limit) != limit:
-            raise UnprocessableRequest(
-                f"queue {queue!r} is declared with concurrency_limit={limits[queue]} and, by task {task.id!r}, with "
-                f"{limit}; declare it once and share it"
-            )
-    return limits
 
 
 def _columns(tasks: list[TaskDeclaration]) -> dict[str, object]:

@@ -16,8 +16,8 @@ with asked as (
     select
         asked.*,
         case
-            when coalesce(asked.delay_until, oncue.now() + asked.delay) > oncue.now()
-            then coalesce(asked.delay_until, oncue.now() + asked.delay)
+            when least(asked.delay_until, oncue.now() + asked.delay) > oncue.now()
+            then least(asked.delay_until, oncue.now() + asked.delay)
         end as due_at
     from unnest(
         :ids::uuid[], :tasks::text[], :queues::text[], :keys::text[], :lines::bigint[], :payloads::text[],
