@@ -1,12 +1,13 @@
 """Everything is killed, stopped and restarted every few seconds, and nothing is lost.
 
-Two servers, three workers and a PostgreSQL of its own. Callers trigger families of runs all the while; what was
+Two servers, three workers and a PostgreSQL of its own, which crashes as well. Callers trigger families of runs all the while; what was
 acknowledged is held against what the database, and a ledger that the tasks write outside of it, say in the end.
 """
 
 import asyncio
 import contextlib
 import datetime
+import os
 import random
 import signal
 from collections import Counter
@@ -97,6 +98,7 @@ class Havoc:
             self.freeze_worker,
             self.kill_server,
             self.drop_connections,
+            self.crash_postgres,
         ]
         blow = self.chance.choice(blows)
         await blow()
@@ -130,6 +132,13 @@ class Havoc:
                 " where pid <> pg_backend_pid() and backend_type = 'client backend'"
             )
             await connection.close()
+
+    async def crash_postgres(self) -> None:
+        """Kill one of its processes, so that it ends all others and recovers."""
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            connection = await asyncpg.connect(self.url)
+            os.kill(connection.get_server_pid(), signal.SIGKILL)
+            connection.terminate()
 
     def _taken_worker(self) -> Program:
         return self.workers.pop(self.chance.randrange(len(self.workers)))

@@ -134,6 +134,10 @@ class Engine:
     async def fail(self, worker: uuid.UUID, run: Assignment, **how: Any) -> list[str]:
         return await self.report(worker, Failed(run.run_id, run.epoch, 5, BuiltInError("ValueError", "no"), **how))
 
+    async def fail_all(self, worker: uuid.UUID, *runs: Assignment) -> list[str]:
+        failure = BuiltInError("ValueError", "no")
+        return await self.report(worker, *(Failed(run.run_id, run.epoch, 5, failure) for run in runs))
+
     async def hand_back(self, worker: uuid.UUID, *runs: Assignment) -> list[str]:
         return await self.report(worker, *(HandedBack(run.run_id, run.epoch) for run in runs))
 

@@ -13,7 +13,7 @@ from oncue.protocol.errors import LeaseLost, UnprocessableRequest
 from oncue.protocol.triggers import CreateBatchRequest
 from oncue.protocol.work import Assignment, Succeeded
 from oncue.store.pool import in_transaction, transaction
-from tests.engine.conftest import Engine, declared, request, until_blocked
+from tests.engine.conftest import NO_WAIT, Engine, declared, request, until_blocked
 
 T = TypeVar("T")
 
@@ -248,3 +248,39 @@ async def test_cancel_and_completion_of_one_run_have_one_winner(engine: Engine) 
 async def test_delay_beyond_all_calendars_is_refused_by_name(engine: Engine, delay: str) -> None:
     with pytest.raises(UnprocessableRequest, match=r"options\.delay"):
         await engine.trigger("t", delay=delay)
+
+
+@pytest.mark.parametrize("ending", ["success", "failure", "retry", "hand back", "cancellation"])
+async def test_ending_that_waits_for_another_caller_is_recorded_whole(engine: Engine, ending: str) -> None:
+    """Somebody begins to wait for runs while their outcomes are on the way.
+
+    Their rows are being changed as the outcomes arrive, so PostgreSQL looks at them once more before they go; what is
+    written of them elsewhere in the same statement must not be left out for that.
+    """
+    worker = await engine.announce(declared("t", retry=NO_WAIT))
+    for _ in range(3):
+        await engine.trigger("t", max_attempts=1 if ending == "failure" else None)
+    runs = await engine.claim(worker)
+    calls = {
+        "success": lambda: engine.succeed(worker, *runs),
+        "failure": lambda: engine.fail_all(worker, *runs),
+        "retry": lambda: engine.fail_all(worker, *runs),
+        "hand back": lambda: engine.hand_back(worker, *runs),
+        "cancellation": lambda: engine.cancel(*(run.run_id for run in runs)),
+    }
+
+    async with transaction(engine.pool) as caller:
+        await caller.execute(
+            "update oncue.live set awaited = true where run_id = $1", ids.parse(ids.RUN, runs[1].run_id)
+        )
+        ended = await begin(engine, calls[ending]())
+    assert await ended in ([], None)
+
+    shown = {"success": "COMPLETED", "failure": "FAILED", "retry": "EXECUTING", "hand back": "QUEUED"}
+    views = [await engine.retrieve(run.run_id) for run in runs]
+    assert {view.status for view in views} == {shown.get(ending, "CANCELED")}
+    computed = {"success": 5, "failure": 5, "retry": 5}
+    assert [view.duration_ms for view in views] == [computed.get(ending, 0)] * 3
+    stands = {row["status"] for row in await engine.pool.fetch("select status::text from oncue.live")}
+    assert stands == {"retry": {"RETRYING_AFTER_FAILURE"}, "hand back": {"PENDING"}}.get(ending, set())
+    assert await engine.violations() == 0

@@ -1,3 +1,8 @@
+-- Both statements that end runs are one chain: the rows that go are read by the update alone, and what it returns is the
+-- answer. Where two parts read them and PostgreSQL had to wait for one of the rows (somebody began to wait for the run at
+-- that moment), it looked at the row once more, and the part that was read second found none at all: the live rows were
+-- gone and the runs had no status.
+
 -- name: finish_held :many Ended
 -- End runs that a worker holds, each under the epoch it was given. Rows are joined by whole keys and nothing else can
 -- serve as one: by worker alone, each outcome would be compared with every run that the worker holds.
@@ -19,27 +24,24 @@ gone as (
       and live.epoch = ending.epoch
       and live.status in ('EXECUTING', 'WAITING_TO_RESUME')
     returning live.*, ending.final_status, ending.output, ending.output_type, ending.error, ending.ran_ms
-),
-closed as (
-    update oncue.runs as run
-    set status = gone.final_status,
-        epoch = gone.epoch,
-        attempts = gone.attempt,
-        started_at = gone.started_at,
-        finished_at = oncue.now(),
-        compute_ms = coalesce(run.compute_ms, 0) + gone.ran_ms,
-        output = gone.output,
-        output_type = gone.output_type,
-        error = gone.error
-    from gone
-    where run.env_id = gone.env_id
-      and run.id = gone.run_id
-      and run.id between :first_id::uuid and :last_id::uuid
 )
-select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
+update oncue.runs as run
+set status = gone.final_status,
+    epoch = gone.epoch,
+    attempts = gone.attempt,
+    started_at = gone.started_at,
+    finished_at = oncue.now(),
+    compute_ms = coalesce(run.compute_ms, 0) + gone.ran_ms,
+    output = gone.output,
+    output_type = gone.output_type,
+    error = gone.error
+from gone
+where run.env_id = gone.env_id
+  and run.id = gone.run_id
+  and run.id between :first_id::uuid and :last_id::uuid
+returning gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
     gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
-    gone.status = 'PENDING' as was_pending, gone.is_linked
-from gone;
+    gone.status = 'PENDING' as was_pending, gone.is_linked;
 
 -- name: finish_any :many Ended
 -- End runs from the outside, whatever their state.
@@ -50,24 +52,21 @@ with gone as (
     where live.env_id = :env_id::int
       and live.run_id = any(:run_ids::uuid[])
     returning live.*
-),
-closed as (
-    update oncue.runs as run
-    set status = :status::oncue.run_status,
-        epoch = gone.epoch,
-        attempts = case when gone.started_at is null then 0 else gone.attempt end,
-        started_at = gone.started_at,
-        finished_at = oncue.now(),
-        compute_ms = coalesce(run.compute_ms, 0),
-        error = :error::text
-    from gone
-    where run.env_id = :env_id::int
-      and run.id = gone.run_id
 )
-select gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
+update oncue.runs as run
+set status = :status::oncue.run_status,
+    epoch = gone.epoch,
+    attempts = case when gone.started_at is null then 0 else gone.attempt end,
+    started_at = gone.started_at,
+    finished_at = oncue.now(),
+    compute_ms = coalesce(run.compute_ms, 0),
+    error = :error::text
+from gone
+where run.env_id = :env_id::int
+  and run.id = gone.run_id
+returning gone.run_id, gone.awaited, gone.batch_id, gone.slot_lane, gone.has_waited, gone.worker_id, gone.epoch,
     gone.line_id, gone.status = 'WAITING_TO_RESUME' and gone.waits_left = 0 as was_resuming,
-    gone.status = 'PENDING' as was_pending, gone.is_linked
-from gone;
+    gone.status = 'PENDING' as was_pending, gone.is_linked;
 
 -- name: recorded_before :many RunId
 -- Of outcomes that found no run to end: those that had been recorded by the same execution, so nothing was lost.
