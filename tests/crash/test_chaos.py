@@ -1,7 +1,8 @@
 """Everything is killed, stopped and restarted every few seconds, and nothing is lost.
 
-Two servers, three workers and a PostgreSQL of its own, which crashes as well. Callers trigger families of runs all the while; what was
-acknowledged is held against what the database, and a ledger that the tasks write outside of it, say in the end.
+Two servers, three workers and a PostgreSQL of its own, which crashes as well. Callers trigger families of runs all the
+while; what was acknowledged is held against what the database, and a ledger that the tasks write outside of it, say in
+the end.
 """
 
 import asyncio
@@ -243,7 +244,6 @@ def _assert_nothing_is_lost(
     assert {ids.show(ids.RUN, run) for run in ended} == leaves | set(known)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_thirty_seconds_of_havoc_lose_nothing(havoc: Havoc, tmp_path: Path) -> None:
     await survives(havoc, tmp_path, 30)
