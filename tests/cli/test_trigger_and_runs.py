@@ -108,3 +108,73 @@ def test_senseless_delay_is_refused_before_any_request(served: Commands) -> None
     assert done.returncode == 2
     assert "delay='soon'" in done.stderr
     assert served.json("runs", "list") == []
+
+
+def test_every_other_option_reaches_the_run_too(served: Commands) -> None:
+    options = (
+        "--ttl 1h --idempotency-key k --idempotency-key-ttl 2h --max-duration 5m --machine micro --region eu-1"
+        " --version 20300131.1"
+    )
+    held = served.json("trigger", "greet", '"Ann"', "--debounce", "d", "--debounce-delay", "1h")
+    again = served.json("trigger", "greet", '"Bob"', "--debounce", "d", "--debounce-delay", "1h")
+
+    first = served("trigger", "greet", '"Ann"', *options.split(), "--metadata", '{"of": 1}').stdout.strip()
+    second = served("trigger", "greet", '"Bob"', "--idempotency-key", "k").stdout.strip()
+    run = served.json("runs", "show", first)
+
+    assert held["id"] == again["id"]
+    assert first == second
+    assert (run["ttl"], run["machine"], run["region"], run["version"]) == ("1h", "micro", "eu-1", "20300131.1")
+    assert run["metadata"] == {"of": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--debounce", "d"], "--debounce and --debounce-delay go together"),
+        (["--metadata", "{"], "--metadata is not JSON"),
+        (["--metadata", "[]"], "metadata="),
+        (["--machine", "huge"], "small-1x"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(served: Commands, options: list[str], told: str) -> None:
+    done = served("trigger", "greet", '"Ann"', *options)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_runs_are_rescheduled_and_replayed(served: Commands) -> None:
+    run_id = served("trigger", "greet", '"Ann"', "--delay", "1h", "--tag", "first").stdout.strip()
+
+    later = served("runs", "reschedule", run_id, "2030-01-01T12:00:00Z")
+    refused = served("runs", "reschedule", run_id, "soon")
+    copy = served("runs", "replay", run_id, "--tag", "again", "--delay", "2h").stdout.strip()
+    run = served.json("runs", "show", copy)
+
+    assert later.stdout == f"{run_id} is held until 2030-01-01 12:00:00 UTC\n"
+    assert (refused.returncode, "delay='soon'" in refused.stderr) == (2, True)
+    assert (run["payload"], run["tags"], run["status"]) == ("Ann", ["again"], "DELAYED")
+    assert run["replayedFrom"] == run_id
+
+
+def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> None:
+    empty = served("queues", "list")
+    served("trigger", "greet", '"Ann"', "--queue", "mail")
+
+    paused = served("queues", "pause", "mail")
+    limited = served.json("queues", "limit", "mail", "2")
+    shown = served("queues", "show", "mail")
+    resumed = served.json("queues", "resume", "mail")
+    reset = served.json("queues", "reset-limit", "mail")
+    refused = served("queues", "limit", "mail", "100001")
+    unknown = served("queues", "show", "nowhere")
+
+    assert "no queues yet" in empty.stderr
+    assert ("mail" in paused.stdout, "paused" in paused.stdout) == (True, True)
+    assert (limited["concurrencyLimit"], limited["paused"]) == (2, True)
+    assert "2 (code: none)" in shown.stdout
+    assert (resumed["paused"], reset["concurrencyLimit"]) == (False, None)
+    assert (refused.returncode, unknown.returncode) == (2, 1)
+    assert "expected a whole number from 0" in refused.stderr
+    assert [queue["name"] for queue in served.json("queues", "list")] == ["mail"]

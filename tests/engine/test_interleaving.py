@@ -1,7 +1,7 @@
 """Two transactions at once: one is open while the other begins, and waits for it or must not mind."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -261,7 +261,7 @@ async def test_ending_that_waits_for_another_caller_is_recorded_whole(engine: En
     for _ in range(3):
         await engine.trigger("t", max_attempts=1 if ending == "failure" else None)
     runs = await engine.claim(worker)
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "success": lambda: engine.succeed(worker, *runs),
         "failure": lambda: engine.fail_all(worker, *runs),
         "retry": lambda: engine.fail_all(worker, *runs),

@@ -22,7 +22,8 @@ _COMMANDS: Final = {
     "server": "Serve the API.",
     "worker": "Run tasks.",
     "trigger": "Trigger a run of a task.",
-    "runs": "List, show and cancel runs.",
+    "runs": "List, show, cancel, reschedule and replay runs.",
+    "queues": "See queues, pause them, override their limits.",
     "keys": "Make, list and revoke secret keys.",
     "migrate": "Bring the database up to date.",
 }

@@ -1,4 +1,4 @@
-"""``oncue runs``: list, show and cancel runs, through the API."""
+"""``oncue runs``: list, show, cancel, reschedule and replay runs, through the API."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("runs")
 def command() -> None:
-    """List, show and cancel runs.
+    """List, show, cancel, reschedule and replay runs.
 
     Needs TRIGGER_SECRET_KEY, and TRIGGER_API_URL unless the server is at http://localhost:3030; beside `oncue dev`
     neither.
@@ -23,6 +23,8 @@ def command() -> None:
       oncue runs list --status FAILED --task email-sequence
       oncue runs show run_06f4x0m7c2d8k5t9p3q6r1s8v2
       oncue runs cancel run_06f4x0m7c2d8k5t9p3q6r1s8v2
+      oncue runs reschedule run_06f4x0m7c2d8k5t9p3q6r1s8v2 2h
+      oncue runs replay run_06f4x0m7c2d8k5t9p3q6r1s8v2 --tag again
     """
 
 
@@ -101,6 +103,50 @@ def cancel(run_id: str, folder: Path | None, as_json: bool) -> None:
         click.echo(f"{run.id} is cancelled")
     else:
         click.echo(f"{run.id} stays {run.status}: it had ended")
+
+
+@command.command("reschedule")
+@click.argument("run_id", metavar="ID")
+@click.argument("delay", metavar="DELAY")
+@options.dev_folder
+@options.as_json
+def reschedule(run_id: str, delay: str, folder: Path | None, as_json: bool) -> None:
+    """Hold a delayed run until another moment: 30s, 1h from now, or an ISO date."""
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    try:
+        run = runs.sync.reschedule(run_id, delay=delay)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        output.json(run)
+    else:
+        click.echo(f"{run.id} is held until {run.delayed_until:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@command.command("replay")
+@click.argument("run_id", metavar="ID")
+@click.option("--queue", metavar="NAME", help="Queue to line up in, instead of the run's.")
+@click.option("--delay", metavar="DELAY", help="Start later: 30s, 1h, or an ISO date.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Instead of the run's tags; may be repeated.")
+@click.option("--machine", metavar="PRESET", help="micro to large-2x, instead of the run's.")
+@options.dev_folder
+@options.as_json
+def replay(run_id: str, tags: tuple[str, ...], folder: Path | None, as_json: bool, **chosen: Any) -> None:  # noqa: ANN401
+    """Trigger once more what a run was asked to do, with its payload, metadata, tags, queue and machine."""
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    try:
+        handle = runs.sync.replay(run_id, tags=tags or None, **chosen)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        output.json(handle.to_dict())
+    else:
+        click.echo(handle.id)
+        output.note(f"{handle.task_identifier} is triggered; see `oncue runs show {handle.id}`")
 
 
 def describe(run: "Run") -> None:

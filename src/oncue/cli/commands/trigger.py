@@ -11,6 +11,7 @@ from oncue.cli.commands.runs import describe
 
 if TYPE_CHECKING:
     from oncue.sdk.handles import RunHandle
+    from oncue.sdk.options import TriggerOptions
 
 
 @click.command("trigger")
@@ -22,21 +23,27 @@ if TYPE_CHECKING:
 @click.option("--max-attempts", type=click.IntRange(1, 250), metavar="N", help="Attempts in all; 1 means no retry.")
 @click.option("--priority", type=click.FloatRange(0), metavar="SECONDS", help="Seconds of head start.")
 @click.option("--concurrency-key", metavar="KEY", help="A queue of its own for each value.")
+@click.option("--ttl", metavar="TIME", help="Expire if not started within this time: 10m; 0s for never.")
+@click.option("--idempotency-key", metavar="KEY", help="Calls with one key are one run.")
+@click.option("--idempotency-key-ttl", metavar="TIME", help="How long the key counts; 30d unless said.")
+@click.option("--debounce", metavar="KEY", help="Calls with one key fall into one held run; needs --debounce-delay.")
+@click.option("--debounce-delay", metavar="TIME", help="How long each such call holds it: 5s.")
+@click.option("--max-duration", metavar="TIME", help="Longest an attempt may compute: 5m.")
+@click.option("--metadata", metavar="JSON", help="A JSON object to begin with.")
+@click.option("--machine", metavar="PRESET", help="micro to large-2x.")
+@click.option("--region", metavar="REGION", help="Where it is to run.")
+@click.option("--version", metavar="VERSION", help="Version of the code: 20261127.1.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit with 1 unless the run succeeds.")
 @options.dev_folder
 @options.as_json
 def command(
     task: str,
     payload: str | None,
-    queue: str | None,
-    delay: str | None,
     tags: tuple[str, ...],
-    max_attempts: int | None,
-    priority: float | None,
-    concurrency_key: str | None,
     wait: bool,
     folder: Path | None,
     as_json: bool,
+    **chosen: Any,  # noqa: ANN401 - as the options above declare
 ) -> int:
     """Trigger a run of a task.
 
@@ -53,19 +60,11 @@ def command(
     from oncue.sdk import tasks
 
     arguments = [] if payload is None else [_read(payload)]
+    wanted = _options(**chosen, tags=tags or None)
     client.prepare(settings.folder(folder))
     try:
         with output.working(f"triggering {task}"):
-            handle = tasks.sync.trigger(
-                task,
-                *arguments,
-                queue=queue,
-                delay=delay,
-                tags=tags or None,
-                max_attempts=max_attempts,
-                priority=priority,
-                concurrency_key=concurrency_key,
-            )
+            handle = tasks.sync.trigger(task, *arguments, **wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if wait:
@@ -78,9 +77,26 @@ def command(
     return 0
 
 
-def _read(given: str) -> Any:  # noqa: ANN401 - any JSON value
-    import msgspec
+def _options(
+    *,
+    debounce: str | None,
+    debounce_delay: str | None,
+    metadata: str | None,
+    **others: Any,  # noqa: ANN401
+) -> "TriggerOptions":
+    """Return the options that were given, as a trigger takes them."""
+    wanted: Any = others
+    if (debounce is None) != (debounce_delay is None):
+        raise click.UsageError("--debounce and --debounce-delay go together; give both or neither")
+    if debounce is not None and debounce_delay is not None:
+        wanted["debounce"] = {"key": debounce, "delay": debounce_delay}
+    if metadata is not None:
+        wanted["metadata"] = _json(metadata.encode("utf-8", "surrogateescape"), "--metadata")
+    known: TriggerOptions = wanted
+    return known
 
+
+def _read(given: str) -> Any:  # noqa: ANN401 - any JSON value
     if given == "-":
         document, source = sys.stdin.buffer.read(), "standard input"
     elif given.startswith("@"):
@@ -91,10 +107,16 @@ def _read(given: str) -> Any:  # noqa: ANN401 - any JSON value
             raise click.UsageError(f"the payload's file {source} cannot be read: {error.strerror}") from error
     else:
         document, source = given.encode("utf-8", "surrogateescape"), "the payload"
+    hint = f"; a text needs quotes of its own: '\"{given}\"'" if source == "the payload" and given.isalnum() else ""
+    return _json(document, source, hint)
+
+
+def _json(document: bytes, source: str, hint: str = "") -> Any:  # noqa: ANN401 - any JSON value
+    import msgspec
+
     try:
         return msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = f"; a text needs quotes of its own: '\"{given}\"'" if source == "the payload" and given.isalnum() else ""
         raise click.UsageError(f"{source} is not JSON ({error}){hint}") from error
 
 
