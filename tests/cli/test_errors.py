@@ -85,6 +85,10 @@ def test_port_in_use_says_how_to_choose_another(oncue: Commands, command: str) -
         ({"DATABASE_URL": "hush"}, "DATABASE_URL is not an address; expected postgresql://"),
         ({"DATABASE_URL": "postgresql://me:hush@127.0.0.1:1/x"}, "no PostgreSQL answers at 127.0.0.1:1/x"),
         ({"ONCUE_PORT": "http"}, "ONCUE_PORT='http' is not a port; expected a port, 0 to 65,535"),
+        (
+            {"ONCUE_MAX_RECOVERIES": "-1"},
+            "ONCUE_MAX_RECOVERIES='-1' is not accepted; expected a whole number, 0 to 30,000",
+        ),
         ({"ONCUE_LOG": "loud"}, "ONCUE_LOG='loud' is no level; expected one of debug, info, warning, error"),
         (
             {"ONCUE_BOOTSTRAP_SECRET_KEY": "tr_dev_sk_hush", "DATABASE_URL": "postgresql://127.0.0.1:1/x"},

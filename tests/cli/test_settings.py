@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from oncue.api.settings import ServerSettings
 from oncue.cli import settings
 from oncue.protocol.errors import SettingsError
 
@@ -20,6 +21,7 @@ def test_defaults_hold_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.database_url() is None
     assert (settings.host(), settings.port(), settings.folder()) == ("127.0.0.1", 3030, Path(".oncue"))
     assert settings.bootstrap_key() is None
+    assert settings.max_recoveries() == ServerSettings(database_url="").max_recoveries == 5
     assert (settings.log_level(), settings.log_level("warning")) == ("info", "warning")
 
 
@@ -30,6 +32,13 @@ def test_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch)
 
     assert (settings.host(), settings.port(), settings.folder()) == ("0.0.0.0", 4000, Path("/data"))
     assert (settings.host("::1"), settings.port(0), settings.folder(Path("here"))) == ("::1", 0, Path("here"))
+
+
+def test_number_of_recoveries_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONCUE_MAX_RECOVERIES", "0")
+    assert settings.max_recoveries() == 0
+    monkeypatch.setenv("ONCUE_MAX_RECOVERIES", "30000")
+    assert settings.max_recoveries() == 30_000
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "3030.0", "½"])

@@ -154,8 +154,8 @@ class Engine:
     async def status(self, run: str) -> str:
         return (await self.retrieve(run)).status
 
-    async def recover(self) -> int:
-        return await self.run(lambda tx: recovery.recover_lost(tx, self.environment, effects=self.effects))
+    async def recover(self, **limits: int) -> int:
+        return await self.run(lambda tx: recovery.recover_lost(tx, self.environment, effects=self.effects, **limits))
 
     async def release_due(self) -> None:
         await self.run(lambda tx: upkeep.release_group(tx, self.effects))

@@ -17,7 +17,7 @@ from oncue.api.polls import Polls
 from oncue.api.settings import ServerSettings
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, triggering
+from oncue.engine import environments, triggering, upkeep
 from oncue.engine.events import Effects
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
@@ -58,7 +58,12 @@ class Services:
         )
         self.polls = Polls()
         self.kinds = Kinds()
-        self.upkeep = Upkeep(control, apply=self.apply, patience=_HEARTBEATS_OF_PATIENCE * settings.heartbeat)
+        self.upkeep = Upkeep(
+            control,
+            apply=self.apply,
+            patience=_HEARTBEATS_OF_PATIENCE * settings.heartbeat,
+            chores=upkeep.chores(max_recoveries=settings.max_recoveries),
+        )
         self.wakeups = Wakeups(
             self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
         )

@@ -4,6 +4,7 @@ import datetime
 
 import msgspec
 
+from oncue.engine import recovery
 from oncue.protocol import limits
 
 _SECOND = datetime.timedelta(seconds=1)
@@ -30,6 +31,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often workers are told to say that they are alive."""
     claim_wait: datetime.timedelta = 20 * _SECOND
     """The longest that a claim is held open; below the idle timeouts of common proxies."""
+    max_recoveries: int = recovery.MAX_RECOVERIES
+    """How often a run may lose its worker before it has crashed, 0 or more."""
     drain: datetime.timedelta = 10 * _SECOND
     """How long requests in progress may take once the server is told to stop."""
     trigger_group: int = 500

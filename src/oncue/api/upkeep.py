@@ -41,7 +41,7 @@ class Upkeep:
         *,
         apply: Callable[[Effects], None],
         patience: datetime.timedelta,
-        chores: Sequence[Chore] = upkeep.CHORES,
+        chores: Sequence[Chore],
     ) -> None:
         """Describe the work; nothing happens before ``start``.
 

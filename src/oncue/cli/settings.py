@@ -19,7 +19,9 @@ DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 3030
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
+DEFAULT_MAX_RECOVERIES: Final = 5
 _LARGEST_PORT: Final = 65_535
+_MOST_RECOVERIES: Final = 30_000
 _BOOTSTRAP_KEY: Final = re.compile(r"tr_(dev|prod)_sk_[A-Za-z0-9]{24}")
 
 
@@ -57,9 +59,15 @@ BOOTSTRAP_KEY: Final = Variable(
     "none",
     "A secret key that the server accepts from the start, for containers and tests.",
 )
+MAX_RECOVERIES: Final = Variable(
+    "ONCUE_MAX_RECOVERIES",
+    f"a whole number, 0 to {_MOST_RECOVERIES:,}",
+    str(DEFAULT_MAX_RECOVERIES),
+    "How often a run may lose its worker before it has crashed.",
+)
 LOG: Final = Variable("ONCUE_LOG", ", ".join(LOG_LEVELS), "info", "The least important events that are logged.")
 
-VARIABLES: Final = (DATABASE_URL, FOLDER, HOST, PORT, BOOTSTRAP_KEY, LOG)
+VARIABLES: Final = (DATABASE_URL, FOLDER, HOST, PORT, BOOTSTRAP_KEY, MAX_RECOVERIES, LOG)
 """Everything that this module reads."""
 
 
@@ -102,6 +110,20 @@ def port(given: int | None = None) -> int:
         return DEFAULT_PORT
     if not text.isascii() or not text.isdigit() or int(text) > _LARGEST_PORT:
         raise SettingsError(f"{PORT.name}={text!r} is not a port; expected {PORT.accepted}")
+    return int(text)
+
+
+def max_recoveries() -> int:
+    """Return how often a run may lose its worker.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    text = _value(MAX_RECOVERIES)
+    if text is None:
+        return DEFAULT_MAX_RECOVERIES
+    if not text.isascii() or not text.isdigit() or int(text) > _MOST_RECOVERIES:
+        raise SettingsError(f"{MAX_RECOVERIES.name}={text[:20]!r} is not accepted; expected {MAX_RECOVERIES.accepted}")
     return int(text)
 
 

@@ -78,18 +78,24 @@ async def environments_of_lost(tx: Tx) -> list[Environment]:
     return await _environments_of_lost(tx)
 
 
-async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) -> int:
-    """Take runs back from workers whose lease has run out; returns how many workers that were."""
+async def recover_lost(
+    tx: Tx, environment: Environment, *, max_recoveries: int = MAX_RECOVERIES, effects: Effects
+) -> int:
+    """Take runs back from workers whose lease has run out; returns how many workers that were.
+
+    Args:
+        max_recoveries: How often a run may lose its worker, 0 or more; once more, and it has crashed.
+    """
     workers = await _lost_workers(tx, env_id=environment.id)
     if not workers:
         return 0
     gone = [worker.id for worker in workers]
     changes = Changes()
-    hopeless = await _hopeless(tx, env_id=environment.id, workers=gone, recoveries=MAX_RECOVERIES)
+    hopeless = await _hopeless(tx, env_id=environment.id, workers=gone, recoveries=max_recoveries)
     if hopeless:
         error = InternalError(
             "TASK_RUN_CRASHED",
-            f"the worker was lost {MAX_RECOVERIES + 1} times while this run executed; it is not started again",
+            f"the worker was lost {_times(max_recoveries + 1)} while this run executed; it is not started again",
         )
         runs = [run.run_id for run in hopeless]
         await finishing.finish_any(
@@ -106,6 +112,10 @@ async def recover_lost(tx: Tx, environment: Environment, *, effects: Effects) ->
             runs=len(taken),
         )
     return len(workers)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 async def release_held(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> int:

@@ -5,14 +5,13 @@ chore is a short transaction; one that finds a full group is asked again at once
 
 Life of a run, this module's part::
 
-    api/upkeep -> upkeep.release_due, CHORES -> delays, placing, recovery, batches, sweeping
+    api/upkeep -> upkeep.release_due, chores -> delays, placing, recovery, batches, sweeping
 """
 
 import datetime
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
 
 import msgspec
 
@@ -69,9 +68,10 @@ async def expire_due(pool: Pool) -> Effects:
     return effects
 
 
-async def recover_lost(pool: Pool) -> Effects:
+async def recover_lost(pool: Pool, max_recoveries: int) -> Effects:
     """Take runs back from workers that were silent for too long."""
-    return await _in_each_environment(pool, recovery.recover_lost, among=recovery.environments_of_lost)
+    recover = partial(recovery.recover_lost, max_recoveries=max_recoveries)
+    return await _in_each_environment(pool, recover, among=recovery.environments_of_lost)
 
 
 async def probe(pool: Pool) -> None:
@@ -115,15 +115,21 @@ async def sweep(pool: Pool) -> Effects:
     return effects
 
 
-CHORES: Final = (
-    Chore("recover_lost", datetime.timedelta(seconds=2), recover_lost, needs_heartbeats=True),
-    Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
-    Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
-    Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
-    Chore("sweep", datetime.timedelta(seconds=15), sweep),
-    Chore("make_partitions", datetime.timedelta(hours=1), make_partitions),
-)
-"""All chores but releasing held runs, which has its own clock."""
+def chores(*, max_recoveries: int) -> tuple[Chore, ...]:
+    """Return all chores but releasing held runs, which has its own clock.
+
+    Args:
+        max_recoveries: How often a run may lose its worker.
+    """
+    recover = partial(recover_lost, max_recoveries=max_recoveries)
+    return (
+        Chore("recover_lost", datetime.timedelta(seconds=2), recover, needs_heartbeats=True),
+        Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
+        Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
+        Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
+        Chore("sweep", datetime.timedelta(seconds=15), sweep),
+        Chore("make_partitions", datetime.timedelta(hours=1), make_partitions),
+    )
 
 
 async def _in_each_environment(

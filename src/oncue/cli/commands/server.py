@@ -134,7 +134,9 @@ async def _serving(descriptor: int, url: str) -> AsyncIterator[Child]:
 def _server_settings(url: str) -> "ServerSettings":
     from oncue.api.settings import ServerSettings
 
-    return ServerSettings(database_url=url, bootstrap_key=settings.bootstrap_key())
+    return ServerSettings(
+        database_url=url, bootstrap_key=settings.bootstrap_key(), max_recoveries=settings.max_recoveries()
+    )
 
 
 def _announce(url: str, processes: int, *, as_json: bool) -> None:
