@@ -168,9 +168,9 @@ async def havoc(made: Path, tmp_path: Path, request: pytest.FixtureRequest) -> A
     await postgres.stop()
 
 
-async def call(acknowledged: list[RunHandle[Any]], ledger: Path, chance: random.Random, until: float) -> None:
+async def call(acknowledged: list[RunHandle[Any]], ledger: Path, chance: random.Random, over: asyncio.Event) -> None:
     """Trigger families one after the other; what is refused or lost on the way was not acknowledged."""
-    while asyncio.get_running_loop().time() < until:
+    while not over.is_set():
         task_id = chance.choice(["crash-parent", "crash-plain-parent"])
         with contextlib.suppress(ApiError):
             acknowledged.append(await tasks.trigger(task_id, [str(ledger), len(acknowledged)]))
@@ -187,16 +187,29 @@ async def watch(url: str, seen: list[Any]) -> None:
         await until_passed(0.2)
 
 
-async def survives(havoc: Havoc, folder: Path, seconds: float) -> None:
+async def strikes(havoc: Havoc, seconds: float) -> None:
+    """Strike every one or two seconds."""
+    until = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until:
+        await havoc.strike()
+        await until_passed(havoc.chance.uniform(0.5, 2.5))
+
+
+async def outages(havoc: Havoc, count: int) -> None:
+    """Take PostgreSQL away, or every connection to it, again and again."""
+    for number in range(count):
+        await (havoc.drop_connections() if number % 2 else havoc.crash_postgres())
+        await until_passed(havoc.chance.uniform(1, 2.5))
+
+
+async def survives(havoc: Havoc, folder: Path, happening: Awaitable[None]) -> None:
     ledger, acknowledged, overfull = folder / "ledger", [], []  # type: ignore[var-annotated]
-    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
     with called(havoc.servers[0]):
-        until = loop.time() + seconds
         watching = asyncio.create_task(watch(havoc.url, overfull))
-        calling = [asyncio.create_task(call(acknowledged, ledger, havoc.chance, until)) for _ in range(3)]
-        while loop.time() < until:
-            await havoc.strike()
-            await until_passed(havoc.chance.uniform(0.5, 2.5))
+        calling = [asyncio.create_task(call(acknowledged, ledger, havoc.chance, over)) for _ in range(3)]
+        await happening
+        over.set()
         await asyncio.gather(*calling)
 
         left = await _left_after(havoc, QUIET_S)
@@ -250,10 +263,16 @@ def _assert_nothing_is_lost(
 
 @pytest.mark.timeout(240)
 async def test_thirty_seconds_of_havoc_lose_nothing(havoc: Havoc, tmp_path: Path) -> None:
-    await survives(havoc, tmp_path, 30)
+    await survives(havoc, tmp_path, strikes(havoc, 30))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_five_minutes_of_havoc_lose_nothing(havoc: Havoc, tmp_path: Path) -> None:
-    await survives(havoc, tmp_path, 300)
+    await survives(havoc, tmp_path, strikes(havoc, 300))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_twenty_outages_of_postgresql_lose_nothing(havoc: Havoc, tmp_path: Path) -> None:
+    await survives(havoc, tmp_path, outages(havoc, 20))
