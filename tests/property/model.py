@@ -260,7 +260,10 @@ class Model:
 
     def expire_due(self) -> int:
         late = [run for run in self.live() if run.expires is not None and run.expires <= self.now]
-        self._end(late, "EXPIRED")
+        # Those of one ttl end together, as their error names it.
+        for ttl in sorted({run.ttl for run in late}):
+            self._settle_ended([run for run in late if run.ttl == ttl], "EXPIRED")
+        self._let_go_on()
         return len(late)
 
     # What follows from it.
@@ -315,6 +318,10 @@ class Model:
             self._settle([parent], {target})
 
     def _end(self, runs: Iterable[Run], status: FinalStatus) -> None:
+        self._settle_ended(runs, status)
+        self._let_go_on()
+
+    def _settle_ended(self, runs: Iterable[Run], status: FinalStatus) -> None:
         ended = set()
         for run in runs:
             ended.add(run.id)
@@ -322,7 +329,6 @@ class Model:
             run.worker = None
             run.waits.clear()
         self._settle(self.live(), ended)
-        self._let_go_on()
 
     def _leave_worker(self, run: Run) -> None:
         run.worker = None
