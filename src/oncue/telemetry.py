@@ -39,6 +39,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "queue.reset": (logging.INFO, "somebody let the code's limit of a queue hold again"),
     "queue.resumed": (logging.INFO, "somebody resumed a queue"),
     "run.stopped": (logging.INFO, "a worker stopped a run: cancelled, or its lease was lost"),
+    "runs.unloaded": (
+        logging.INFO,
+        "a worker let go of runs that wait, for want of memory; they start again when woken",
+    ),
     "server.started": (logging.INFO, "the server accepts requests"),
     "server.stopped": (logging.INFO, "the server no longer accepts requests"),
     "request.failed": (logging.ERROR, "a request ended in an unexpected error"),

@@ -43,6 +43,7 @@ from oncue.protocol.work import (
     Outcome,
     Succeeded,
     TaskDeclaration,
+    Unloaded,
 )
 from oncue.store.pool import Pool, Tx, in_transaction
 
@@ -140,6 +141,9 @@ class Engine:
 
     async def hand_back(self, worker: uuid.UUID, *runs: Assignment) -> list[str]:
         return await self.report(worker, *(HandedBack(run.run_id, run.epoch) for run in runs))
+
+    async def unload(self, worker: uuid.UUID, run: Assignment, *waits_for: str) -> list[str]:
+        return await self.report(worker, Unloaded(run.run_id, run.epoch, 7, list(waits_for)))
 
     async def notices(self, worker: uuid.UUID, acknowledged: Sequence[int] = ()) -> list[Notice]:
         return await self.run(lambda tx: notices.take(tx, self.environment, worker, acknowledged=acknowledged))

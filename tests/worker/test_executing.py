@@ -18,8 +18,13 @@ from oncue.worker.executor import Executor, Report
 from oncue.worker.places import Places
 from oncue.worker.runs import Session, Stop
 from oncue.worker.threads import Threads
+from oncue.worker.unloading import Unloader
 from tests.worker.conftest import Start
 from tests.worker.network import LONG_S, FarEnd, assignment
+
+
+def keeping(executor: Executor) -> Unloader:
+    return Unloader(executor.stop, max_parked=10_000, max_memory_bytes=None, always=False)
 
 
 def into(reported: list[work.Outcome]) -> Report:
@@ -374,7 +379,7 @@ async def test_run_stopped_before_its_first_step_frees_its_place() -> None:
     places, reported = Places(1), list[work.Outcome]()
     executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
     run, waiting = assignment("never"), assignment("never")
-    executor.start([run, waiting], Session("worker_w", "dev", places))
+    executor.start([run, waiting], Session("worker_w", "dev", places, keeping(executor)))
     for held in list(executor.runs.values()):
         executor.stop(held, Stop.HANDED_BACK)
     await asyncio.wait_for(executor.emptied.wait(), LONG_S)
@@ -393,7 +398,7 @@ async def test_ten_thousand_parked_coroutines_stay_below_100_mb() -> None:
 
     places, reported = Places(100), list[work.Outcome]()
     executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
-    session = Session("worker_w", "dev", places)
+    session = Session("worker_w", "dev", places, keeping(executor))
     before_bytes = resident_bytes()
     for _ in range(100):
         executor.start([assignment("parent", b'{"some":"payload"}') for _ in range(100)], session)

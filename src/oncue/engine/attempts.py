@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import dispatch, finishing, retries, waits
+from oncue.engine import dispatch, finishing, retries, unloading, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.finishing import Ending
@@ -23,7 +23,7 @@ from oncue.engine.rows import Environment
 from oncue.protocol import ids
 from oncue.protocol.failures import shown
 from oncue.protocol.retry import RetryPolicy
-from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded, Unloaded
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -47,6 +47,15 @@ class Released(msgspec.Struct, frozen=True):
     was_resuming: bool
 
 
+class _Told(msgspec.Struct):
+    """Outcomes by what they ask for."""
+
+    endings: list[Ending]
+    failures: list[tuple[uuid.UUID, Failed]]
+    returned: list[tuple[uuid.UUID, int]]
+    unloaded: list[tuple[uuid.UUID, Unloaded]]
+
+
 _MS: Final = datetime.timedelta(milliseconds=1)
 
 _sql = queries.load("attempts")
@@ -64,34 +73,44 @@ async def report(
         The runs it no longer holds, for which nothing was recorded.
     """
     changes = Changes()
-    endings: list[Ending] = []
-    failures: list[tuple[uuid.UUID, Failed]] = []
-    returned: list[tuple[uuid.UUID, int]] = []
+    told = _sorted(outcomes)
+    lost: set[uuid.UUID] = set()
+    if told.failures:
+        retried, failed = await _decide(tx, environment, worker, told.failures, effects)
+        told.endings += failed
+        lost |= await _retry_later(tx, environment, worker, retried, changes)
+        effects.due_sooner |= bool(retried)
+    if told.unloaded:
+        waiting = await unloading.unload(tx, environment, worker, told.unloaded)
+        told.returned += [(run, said.epoch) for run, said in told.unloaded if run not in waiting]
+    if told.returned:
+        lost |= await _give_back(tx, environment, worker, told.returned, changes)
+    if told.endings:
+        lost |= set(
+            await finishing.finish_held(tx, environment, worker, told.endings, changes=changes, effects=effects)
+        )
+    if changes:
+        await dispatch.settle(tx, environment, changes, effects=effects)
+    return [ids.show(ids.RUN, run) for run in lost]
+
+
+def _sorted(outcomes: Sequence[Outcome]) -> _Told:
+    told = _Told([], [], [], [])
     for outcome in outcomes:
         run = ids.parse(ids.RUN, outcome.run_id)
         match outcome:
             case Succeeded(epoch=epoch, ran_ms=ran_ms, output=output, output_type=type_):
                 text = bytes(output).decode() if output else None
-                endings.append(Ending(run, epoch, "COMPLETED_SUCCESSFULLY", ran_ms, text, type_))
+                told.endings.append(Ending(run, epoch, "COMPLETED_SUCCESSFULLY", ran_ms, text, type_))
             case Ended(epoch=epoch, ran_ms=ran_ms, status=status, error=error):
-                endings.append(Ending(run, epoch, status, ran_ms, error=error))
+                told.endings.append(Ending(run, epoch, status, ran_ms, error=error))
             case Failed():
-                failures.append((run, outcome))
+                told.failures.append((run, outcome))
             case HandedBack(epoch=epoch):
-                returned.append((run, epoch))
-    lost: set[uuid.UUID] = set()
-    if failures:
-        retried, failed = await _decide(tx, environment, worker, failures, effects)
-        endings += failed
-        lost |= await _retry_later(tx, environment, worker, retried, changes)
-        effects.due_sooner |= bool(retried)
-    if returned:
-        lost |= await _give_back(tx, environment, worker, returned, changes)
-    if endings:
-        lost |= set(await finishing.finish_held(tx, environment, worker, endings, changes=changes, effects=effects))
-    if changes:
-        await dispatch.settle(tx, environment, changes, effects=effects)
-    return [ids.show(ids.RUN, run) for run in lost]
+                told.returned.append((run, epoch))
+            case Unloaded():
+                told.unloaded.append((run, outcome))
+    return told
 
 
 async def _decide(

@@ -59,15 +59,23 @@ class WaitingRun(msgspec.Struct, frozen=True):
     """A run that waits for what has ended."""
 
     run_id: uuid.UUID
-    worker_id: uuid.UUID
+    worker_id: uuid.UUID | None
 
 
 class Settled(msgspec.Struct, frozen=True):
     """A run of which waits were counted off."""
 
     run_id: uuid.UUID
-    worker_id: uuid.UUID
+    worker_id: uuid.UUID | None
+    """None where it was unloaded."""
     waits_left: int
+
+
+class WokenRun(msgspec.Struct, frozen=True):
+    """A run that was unloaded and is in line again."""
+
+    run_id: uuid.UUID
+    line_id: int
 
 
 class ResumedRun(msgspec.Struct, frozen=True):
@@ -92,6 +100,7 @@ _known_waits = _sql.many("known_waits", KnownWait)
 _register = _sql.none("register")
 _lock_waiting = _sql.many("lock_waiting", WaitingRun)
 _settle = _sql.many("settle", Settled)
+_wake = _sql.many("wake", WokenRun)
 _resume_unlimited = _sql.many("resume_unlimited", ResumedRun)
 _await_targets = _sql.many("await_targets", RunId)
 _lanes_of_lines = _sql.many("lanes_of_lines", LineLane)
@@ -150,11 +159,14 @@ async def settle(
     if not waiting:
         return
     settled = await _settle(tx, env_id=environment.id, target_ids=list(targets))
-    still = [row for row in settled if row.waits_left]
+    unloaded = [row.run_id for row in settled if row.worker_id is None]
+    if unloaded:
+        await wake(tx, environment, unloaded, changes=changes)
+    still = {row.run_id: row.worker_id for row in settled if row.waits_left and row.worker_id is not None}
     if still:
-        await notices.tell_settled(tx, environment, [row.run_id for row in still], resumes=False)
-        effects.noticed.update(row.worker_id for row in still)
-    over = [row.run_id for row in settled if not row.waits_left]
+        await notices.tell_settled(tx, environment, list(still), resumes=False)
+        effects.noticed.update(still.values())
+    over = [row.run_id for row in settled if not row.waits_left and row.worker_id is not None]
     if over:
         await resume(tx, environment, over, changes=changes, effects=effects)
 
@@ -182,6 +194,17 @@ async def resume(
     if going:
         await notices.tell_settled(tx, environment, [row.run_id for row in going], resumes=True)
         effects.noticed.update(row.worker_id for row in going)
+
+
+async def wake(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, changes: Changes) -> None:
+    """Put unloaded runs back in line under their old place: something that they wait for is there.
+
+    One thing is enough: only the run itself can tell whether it goes on after the first of several, and if it does not,
+    it waits again for the rest.
+    """
+    woken = await _wake(tx, env_id=environment.id, run_ids=runs)
+    changes.pending.update(row.line_id for row in woken)
+    await forget(tx, environment, [row.run_id for row in woken], resuming_lines=[], changes=changes)
 
 
 async def forget(

@@ -13,6 +13,7 @@ Life of a run, this module's part::
 import datetime
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from uuid_utils import uuid7
@@ -90,6 +91,16 @@ def parse(prefix: str, text: str) -> uuid.UUID:
     for character in match[2]:
         number = number << 5 | _VALUES[character]
     return uuid.UUID(int=number)
+
+
+def parse_any(prefixes: Sequence[str], text: str) -> uuid.UUID:
+    """Read an id of one of several kinds.
+
+    Raises:
+        BadRequest: The text is not an id, or one of another kind.
+    """
+    prefix = text.partition("_")[0]
+    return parse(prefix if prefix in prefixes else " or ".join(prefixes), text)
 
 
 def minted_at(value: uuid.UUID) -> datetime.datetime:

@@ -284,7 +284,21 @@ class HandedBack(msgspec.Struct, frozen=True, tag="handed_back", tag_field="outc
     epoch: int
 
 
-Outcome: TypeAlias = Succeeded | Failed | Ended | HandedBack
+class Unloaded(msgspec.Struct, frozen=True, tag="unloaded", tag_field="outcome", rename="camel"):
+    """The worker lets go of a run that waits: it starts again from the top when something it waits for is there.
+
+    Costs no attempt. Where something has come that the worker does not know of, this is the same as ``HandedBack``.
+    """
+
+    run_id: str
+    epoch: int
+    ran_ms: int
+    """Compute time of this execution, waits left out."""
+    waits_for: list[str]
+    """The runs, batches and waitpoints whose results the worker had not got; at least one."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Ended | HandedBack | Unloaded
 
 
 class OutcomesRequest(msgspec.Struct, frozen=True, rename="camel"):

@@ -75,6 +75,7 @@ def task(
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
+    evict: bool = True,
     **hooks: Unpack[HookOptions],
 ) -> TaskDecorator: ...
 def task(
@@ -88,6 +89,7 @@ def task(
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
+    evict: bool = True,
     **hooks: Unpack[HookOptions],
 ) -> Any:
     """Make a task of a function, ``async def`` or plain ``def``.
@@ -103,8 +105,8 @@ def task(
         machine: Preset of memory and CPU. Recorded and shown; it has no effect yet.
         max_duration: Longest compute time of an attempt; numbers are seconds.
         ttl: How long a run may wait before it starts; numbers are seconds.
-        strict: A run that is started again because its worker was lost, and then calls with another payload than
-            before, fails with ``CallDiffers``. Otherwise it goes on with the run it made then, and a warning is logged.
+        strict: A run that is started again and calls with another payload than before fails with ``CallDiffers``.
+        evict: False forbids a worker to unload runs that wait, which start again from the top when they are woken.
         hooks: Functions that are called as runs of the task begin and end; see ``HookOptions``.
 
     Raises:
@@ -129,6 +131,7 @@ def task(
             max_duration=None if max_duration is None else durations.read(max_duration, "max_duration"),
             ttl=None if ttl is None else durations.read(ttl, "ttl"),
             strict=strict,
+            evict=evict,
             hooks=_hooks(hooks) if hooks else None,
         )
         registry.register(made)

@@ -11,6 +11,7 @@ from oncue.protocol.errors import SettingsError
 
 SECRET_KEY: Final = "TRIGGER_SECRET_KEY"  # noqa: S105 - the variable's name
 API_URL: Final = "TRIGGER_API_URL"
+EVICT_ALWAYS: Final = "ONCUE_EVICT_ALWAYS"
 DEFAULT_API_URL: Final = "http://localhost:3030"
 
 _configured: dict[str, str] = {}
@@ -69,6 +70,18 @@ def current() -> Settings:
         raise SettingsError(f"{SECRET_KEY} holds a character that no key has; copy it again, see `oncue keys create`")
     url = _configured.get(API_URL) or _address(os.environ.get(API_URL) or DEFAULT_API_URL, API_URL)
     return Settings(url, key)
+
+
+def evicts_always() -> bool:
+    """Whether a worker started now unloads runs at every wait, which is how to test that tasks take it.
+
+    Raises:
+        SettingsError: The variable is neither 0 nor 1.
+    """
+    text = os.environ.get(EVICT_ALWAYS, "").strip() or "0"
+    if text not in ("0", "1"):
+        raise SettingsError(f"{EVICT_ALWAYS}={text[:20]!r} is not accepted; expected 1, or 0 for what is usual")
+    return text == "1"
 
 
 def _address(text: str, name: str) -> str:

@@ -61,6 +61,7 @@ class Task(Generic[P_contra, R_co]):
         max_duration: datetime.timedelta | None = None,
         ttl: datetime.timedelta | None = None,
         strict: bool = False,
+        evict: bool = True,
         hooks: Hooks | None = None,
     ) -> None:
         self.function = function
@@ -75,6 +76,8 @@ class Task(Generic[P_contra, R_co]):
         self.ttl = ttl
         self.strict = strict
         """Whether a call that differs from the one made before the run was started again is an error."""
+        self.evict = evict
+        """Whether a run that waits may be unloaded, to start again from the top."""
         self.hooks = hooks
         """What is called as its runs begin and end; None: nothing of its own."""
         self.is_async = signature.is_async(function)

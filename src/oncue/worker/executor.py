@@ -2,8 +2,8 @@
 
 An ``async def`` runs as a task of the event loop, a plain ``def`` on a thread. Nothing that user code raises ends the
 worker. A run that was told to stop has no outcome but the one its stopping calls for: none where it was cancelled or
-lost, ``HandedBack`` where the worker leaves, ``Ended`` where its time is used up. A plain function cannot be
-interrupted: it keeps its place until it returns or calls oncue again.
+lost, ``HandedBack`` where the worker leaves, ``Unloaded`` where it is to wait without one, ``Ended`` where its time is
+used up. A plain function cannot be interrupted: it keeps its place until it returns or calls oncue again.
 
 Life of a run, this module's part::
 
@@ -22,7 +22,7 @@ import msgspec
 from oncue import telemetry
 from oncue.protocol.errors import PayloadValidationError
 from oncue.protocol.failures import shown
-from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome
+from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome, Unloaded
 from oncue.sdk import execution
 from oncue.sdk.context import local_context
 from oncue.sdk.task import Task
@@ -186,6 +186,8 @@ class Executor:
         if run.has_place:
             run.has_place = False
             self._places.give_back()
+        else:
+            run.session.waiting.forget(run)
         if run.stopped is not Stop.LOST:
             self._report(_to_report(run, outcome), run.unsent_metadata())
         if not self.runs:
@@ -227,6 +229,8 @@ def _to_report(run: HeldRun, outcome: Outcome | None) -> Outcome | None:
             return outcome
         case Stop.HANDED_BACK:
             return HandedBack(run.run_id, run.epoch)
+        case Stop.UNLOADED:
+            return Unloaded(run.run_id, run.epoch, run.ran_ms(), run.waits_for)
         case _:
             # Its end is known, or told by somebody else.
             return None

@@ -5,6 +5,7 @@ it is spoken to is in ``sdk/settings.py``.
 """
 
 import datetime
+from pathlib import Path
 
 import msgspec
 
@@ -23,6 +24,10 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Modules (``my_app.tasks``), files (``tasks.py``) or folders in which tasks are declared."""
     concurrency: int = 100
     """Runs that each process executes at once, 1 to 1,000. A run that waits for another is not counted."""
+    max_parked: int = 10_000
+    """Runs that wait and are kept in memory by each process; beyond it those parked longest are unloaded. 0 or more."""
+    max_memory_bytes: int | None = None
+    """Resident size of each process from which on runs that wait are unloaded; None: none. Linux only."""
     processes: int = 1
     queues: tuple[str, ...] | None = None
     """Serve these queues only; None: every queue."""
@@ -39,6 +44,12 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("nothing to run; expected a module (my_app.tasks), a file (tasks.py) or a folder")
         if not 1 <= self.concurrency <= limits.MAX_PLACES:
             raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {limits.MAX_PLACES:,}")
+        if self.max_parked < 0:
+            raise SettingsError(f"max_parked={self.max_parked} is out of range; expected 0 or more")
+        if self.max_memory_bytes is not None and not Path("/proc/self/statm").exists():
+            raise SettingsError(
+                "max_memory is set, and this system does not tell how much a process takes; leave it out"
+            )
         if self.processes < 1:
             raise SettingsError(f"processes={self.processes} is out of range; expected 1 or more")
         if self.grace < datetime.timedelta():

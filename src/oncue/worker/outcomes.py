@@ -18,7 +18,7 @@ import msgspec
 from oncue.protocol import codec, durations, failures, limits
 from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RetryAfter
 from oncue.protocol.failures import BuiltInError, InternalError
-from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded, Unloaded
 
 _LIFECYCLE: Final = "oncue.worker.lifecycle"
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
@@ -93,6 +93,8 @@ def refused_by_server(outcome: Outcome, error: Exception) -> Outcome | None:
             return Failed(outcome.run_id, outcome.epoch, 0, refusal, retryable=False)
         case HandedBack():
             return None
+        case Unloaded():
+            return HandedBack(outcome.run_id, outcome.epoch)
 
 
 def _refused(run_id: str, epoch: int, ran_ms: int, name: str, message: str) -> Failed:

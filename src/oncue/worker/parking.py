@@ -47,6 +47,9 @@ class Parked(Protocol):
     def unpark(self) -> None:
         """Note that a place was taken for it."""
 
+    def waits(self) -> None:
+        """Note that it waits for one thing more."""
+
 
 class _Wait:
     """One thing that the run waits for, by its id."""
@@ -85,7 +88,7 @@ class _Wait:
 class Parking:
     """What one run waits for; to be used on the worker's event loop only."""
 
-    __slots__ = ("_arrived", "_kept_bytes", "_resumed", "_run", "_unknown", "_waits")
+    __slots__ = ("_arrived", "_has_given", "_kept_bytes", "_resumed", "_run", "_unknown", "_waits")
 
     def __init__(self, run: Parked) -> None:
         self._run = run
@@ -95,7 +98,18 @@ class Parking:
         self._arrived: list[_Wait] | None = None
         """Results for which the run is in line; None: it is not in line."""
         self._resumed = False
+        self._has_given = False
+        """A result was given to code that has not begun another wait since."""
         self._kept_bytes = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that is known of the run is that it waits: no result is on its way to its code, or at work."""
+        return self._unknown > 0 and self._arrived is None and not self._has_given
+
+    def open_targets(self) -> list[str]:
+        """Return what it waits for."""
+        return [target for target, wait in self._waits.items() if not wait.is_known]
 
     def wait(self, target: str) -> asyncio.Future[Any]:
         """Begin to wait for a run or a batch.
@@ -112,6 +126,7 @@ class Parking:
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         wait = self._waits.get(target)
         if wait is not None and wait.is_open:
+            self._has_given = True
             wait.give(waiter)
             return waiter
         if wait is None:
@@ -121,6 +136,8 @@ class Parking:
             if self._run.has_place:
                 self._run.park()
         wait.waiters.append(waiter)
+        self._has_given = False
+        self._run.waits()
         return waiter
 
     def settle(
@@ -176,6 +193,7 @@ class Parking:
     def _open(self, wait: _Wait) -> None:
         if not wait.is_open:
             self._kept_bytes += wait.size_bytes
+        self._has_given = self._has_given or bool(wait.waiters)
         wait.open()
         if self._kept_bytes > KEPT_BYTES:
             self._forget(wait)

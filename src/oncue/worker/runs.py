@@ -14,7 +14,7 @@ import itertools
 import threading
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from oncue import telemetry
 from oncue.protocol.errors import CallDiffers, OncueError, RunCancelled, RunLost, RunStopped
@@ -39,6 +39,7 @@ class Stop(enum.Enum):
     CANCELLED = "it was cancelled"
     LOST = "its lease was lost"
     HANDED_BACK = "the worker stops"
+    UNLOADED = "it waits without a worker, and starts again when what it waits for is there"
     OUT_OF_TIME = "it used up its max_duration"
 
     def error(self) -> RunStopped:
@@ -46,21 +47,32 @@ class Stop(enum.Enum):
         match self:
             case Stop.CANCELLED:
                 return RunCancelled(f"the run must not go on: {self.value}")
-            case Stop.LOST | Stop.HANDED_BACK:
+            case Stop.LOST | Stop.HANDED_BACK | Stop.UNLOADED:
                 return RunLost(f"this execution must not go on: {self.value}")
             case Stop.OUT_OF_TIME:
                 return RunStopped(f"the run must not go on: {self.value}")
 
 
+class Waiting(Protocol):
+    """Who keeps account of the runs that wait; see ``Unloader``."""
+
+    def waits(self, run: "HeldRun", /) -> None:
+        """Take note that a run waits for one thing more."""
+
+    def forget(self, run: "HeldRun", /) -> None:
+        """Take note that a run waits no more."""
+
+
 class Session:
     """What the runs of one announcement share."""
 
-    __slots__ = ("environment", "loop", "places", "thread_id", "worker_id")
+    __slots__ = ("environment", "loop", "places", "thread_id", "waiting", "worker_id")
 
-    def __init__(self, worker_id: str, environment: str, places: Places) -> None:
+    def __init__(self, worker_id: str, environment: str, places: Places, waiting: Waiting) -> None:
         self.worker_id = worker_id
         self.environment = environment
         self.places = places
+        self.waiting = waiting
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
 
@@ -87,6 +99,7 @@ class HeldRun:
         "stopped",
         "task",
         "task_id",
+        "waits_for",
     )  # fmt: skip
 
     def __init__(self, assignment: Assignment, task: Task[Any, Any] | None, session: Session) -> None:
@@ -102,6 +115,8 @@ class HeldRun:
         self.future: asyncio.Task[None] | None = None
         """What executes an async task."""
         self.limit: TimeLimit | None = None
+        self.waits_for: list[str] = []
+        """What it waited for when it was unloaded."""
         self._assignment: Assignment | None = assignment
         self._context: Context | None = None
         self._calls: dict[str, itertools.count[int]] | None = None
@@ -139,6 +154,18 @@ class HeldRun:
             self._parking = Parking(self)
         return self._parking
 
+    @property
+    def may_be_unloaded(self) -> bool:
+        """Whether it does nothing but wait, and its task allows to start it again."""
+        return (
+            not self.is_over
+            and not self.has_place
+            and self._parking is not None
+            and self._parking.is_quiet
+            and self.task is not None
+            and self.task.evict
+        )
+
     def begin(self) -> None:
         """Note that it has a place and starts."""
         self.has_place = True
@@ -155,8 +182,13 @@ class HeldRun:
             self.limit.pause()
         self.session.places.give_back()
 
+    def waits(self) -> None:
+        """Note that it waits for one thing more, and holds no place."""
+        self.session.waiting.waits(self)
+
     def unpark(self) -> None:
         """Note that it has a place again."""
+        self.session.waiting.forget(self)
         self.has_place = True
         self._parked_ns += time.monotonic_ns() - self._parked_at_ns
         if self.limit is not None:
@@ -172,6 +204,10 @@ class HeldRun:
     def interrupt(self, stopped: Stop) -> None:
         """Make its code stop: an async task is cancelled, a plain function gets an error at its next call of oncue."""
         self.stopped = stopped
+        if self._parking is not None:
+            self.session.waiting.forget(self)
+            if stopped is Stop.UNLOADED:
+                self.waits_for = self._parking.open_targets()
         if self.future is not None:
             self.future.cancel(stopped.value)
         if self._parking is not None:

@@ -1,7 +1,8 @@
 """Supervisor: the life of a worker process, from its announcement to its farewell.
 
-Decides under which identity the worker speaks, when that is lost and made anew, and how it stops: no new runs, time
-for those under way, the rest handed back, outcomes delivered, good-bye. A second signal shortens that to the good-bye.
+Decides under which identity the worker speaks, when that is lost and made anew, and how it stops: no new runs, those
+that wait unloaded, time for those under way, the rest handed back, outcomes delivered, good-bye. A second signal
+shortens that to the good-bye.
 
 Life of a run, this module's part::
 
@@ -39,6 +40,7 @@ from oncue.worker.poller import Poller
 from oncue.worker.reporter import Reporter
 from oncue.worker.runs import Session, Stop
 from oncue.worker.threads import Threads
+from oncue.worker.unloading import Unloader
 
 __all__ = ["Worker", "WorkerOptions", "run", "run_worker"]
 
@@ -111,6 +113,12 @@ class Worker:
         self._threads = Threads(asyncio.get_running_loop(), kept=options.concurrency)
         tasks = {task.id: task for task in self._tasks}
         self.executor = Executor(tasks, self._places, self._threads, self._reporter.add)
+        self._unloader = Unloader(
+            self.executor.stop,
+            max_parked=options.max_parked,
+            max_memory_bytes=options.max_memory_bytes,
+            always=settings.evicts_always(),
+        )
         self._notices = Notices(link, self.executor)
         self._heartbeat = HeartbeatThread(self._where, self._lost)
         self._poller = Poller(
@@ -140,7 +148,7 @@ class Worker:
             places=announcement.places,
         )
         self._heartbeat.start(self._worker_id, welcome)
-        session = Session(self._worker_id, welcome.environment, self._places)
+        session = Session(self._worker_id, welcome.environment, self._places, self._unloader)
         self._polling = self._keep(self._poller.run(session, welcome.claim_wait_ms))
         self.announced.set()
 
@@ -174,6 +182,7 @@ class Worker:
     async def _drain(self) -> None:
         """Let runs end, hand back the rest, deliver outcomes; at once where a second signal asks for it."""
         self._poller.takes_runs = False
+        self._unloader.unload_all()
         await self._unless_hurried(self._runs_ended(), self._options.grace.total_seconds())
         if self.executor.stop_all(Stop.HANDED_BACK):
             await self._unless_hurried(self._coroutines_ended(), _UNWIND_S)
@@ -181,11 +190,14 @@ class Worker:
         await self._unless_hurried(self._reporter.flushed(), _FLUSH_S)
 
     async def _runs_ended(self) -> None:
-        """Return when nothing is held, or when what is held only waits and nothing has woken it for a while."""
+        """Return when nothing is held, or when what is held only waits and nothing has woken it for a while.
+
+        A run whose task is never to be unloaded has all the time that there is.
+        """
         runs, loop = self.executor.runs, asyncio.get_running_loop()
         settled_at: float | None = None
         while runs:
-            if self._places.taken:
+            if self._places.taken or any(run.task is not None and not run.task.evict for run in runs.values()):
                 settled_at = None
             elif settled_at is None:
                 settled_at = loop.time() + _SETTLE_S
@@ -219,6 +231,7 @@ class Worker:
     async def _dismantle(self) -> None:
         self._heartbeat.stop()
         self._watch.stop()
+        self._unloader.close()
         self._notices.close()
         self._threads.close()
         await _ended(*(part for part in (self._renewal, self._polling, self._reporting) if part is not None))

@@ -1,5 +1,6 @@
 """``oncue worker``: run the tasks of modules, files or folders, near a server or far from it."""
 
+import re
 import sys
 
 import click
@@ -7,6 +8,8 @@ import click
 from oncue.cli import logs, settings
 
 _MOST_PROCESSES = 256
+_SIZE = re.compile(r"(\d{1,9}) ?(MB|GB)", re.ASCII | re.IGNORECASE)
+_SHIFTS = {"MB": 20, "GB": 30}
 
 
 @click.command("worker")
@@ -34,6 +37,15 @@ _MOST_PROCESSES = 256
     show_default=True,
     help="How long runs may go on once the worker is told to stop.",
 )
+@click.option(
+    "--max-parked",
+    metavar="N",
+    type=click.IntRange(0),
+    default=10_000,
+    show_default=True,
+    help="Waiting runs that each process keeps in memory.",
+)
+@click.option("--max-memory", metavar="SIZE", help="Unload waiting runs beyond this size of a process, such as 512MB.")
 @click.option("--version", metavar="VERSION", help="Version of the code, for runs that are locked to one.")
 @click.option("--show-runs", is_flag=True, help="Write a line for each run that starts and ends (one process only).")
 def command(
@@ -42,6 +54,8 @@ def command(
     processes: int,
     queues: str | None,
     grace: str,
+    max_parked: int,
+    max_memory: str | None,
     version: str | None,
     show_runs: bool,
 ) -> int:
@@ -75,6 +89,8 @@ def command(
         processes=processes,
         queues=names,
         grace=length,
+        max_parked=max_parked,
+        max_memory_bytes=None if max_memory is None else _size(max_memory),
         version=version,
         log_level=settings.log_level().upper(),
     )
@@ -85,3 +101,12 @@ def command(
     sys.stdout.flush()
     # The worker tells its parent process apart what to do about an end; for a person every failure is 1.
     return min(code, 1)
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise click.UsageError(
+            f"--max-memory={text!r} is not a size; expected a whole number with MB or GB, such as 512MB"
+        )
+    return int(match[1]) << _SHIFTS[match[2].upper()]

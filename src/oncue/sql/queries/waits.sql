@@ -85,6 +85,19 @@ where live.env_id = :env_id::int
   and live.status = 'WAITING_TO_RESUME'
 returning live.run_id, live.worker_id, live.waits_left;
 
+-- name: wake :many WokenRun
+-- Put runs back in line that wait without a worker.
+-- Moves: WAITING_TO_RESUME -> PENDING.
+update oncue.live as live
+set status = 'PENDING',
+    waits_left = 0,
+    has_waited = false
+where live.env_id = :env_id::int
+  and live.run_id = any(:run_ids::uuid[])
+  and live.status = 'WAITING_TO_RESUME'
+  and live.worker_id is null
+returning live.run_id, live.line_id;
+
 -- name: resume_unlimited :many ResumedRun
 -- Let runs with nothing left to wait for go on at once where their lane has no limit; returns lane and state of each.
 -- Moves: WAITING_TO_RESUME -> EXECUTING.
