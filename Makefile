@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 
+# Every program once more, with its runs unloaded at every wait.
+UNLOADING = ONCUE_EVICT_ALWAYS=1 $(BIN)/pytest -n $(WORKERS) -m "not slow and not in_memory" tests/e2e tests/examples
+
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .PHONY: help setup demo dev test test-all check fix docs bench
@@ -35,11 +38,13 @@ dev: setup  ## Run the email example on port 3030 and reload on change
 test: setup  ## Run the quick tests and say how long they took
 	@start=$$(date +%s); status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(ARGS) || status=$$?; \
+	$(if $(ARGS),,$(UNLOADING) || status=$$?;) \
 	echo "tests took $$(( $$(date +%s) - start )) s"; exit $$status
 
 test-all: setup  ## Run every test, the slow ones too
 	@start=$$(date +%s); status=0; \
 	$(BIN)/pytest -n $(WORKERS) $(ARGS) || status=$$?; \
+	$(if $(ARGS),,$(UNLOADING) || status=$$?;) \
 	echo "tests took $$(( $$(date +%s) - start )) s"; exit $$status
 
 check: setup  ## Check format, lint, types and floors; change nothing

@@ -59,6 +59,7 @@ async def test_cancelled_plain_run_stops_at_its_next_call(run: Run, tmp_path: Pa
     assert (shown.status, shown.related_runs.children) == ("CANCELED", None)
 
 
+@pytest.mark.in_memory
 async def test_cancelled_plain_run_leaves_its_wait_with_its_child(run: Run, tmp_path: Path) -> None:
     ledger, below = tmp_path / "ledger", tmp_path / "ledger.child"
     handle = await tasks.trigger("cancellable-waiting", str(ledger))
@@ -86,6 +87,7 @@ async def test_cancelled_parent_leaves_its_wait(run: Run, tmp_path: Path) -> Non
     assert (await parent.result(20)).ok is False
 
 
+@pytest.mark.in_memory
 async def test_cancellation_reaches_every_generation_below(run: Run, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     eldest = await tasks.trigger("ancestor", [str(ledger), 2])
@@ -99,6 +101,7 @@ async def test_cancellation_reaches_every_generation_below(run: Run, tmp_path: P
     assert below == ["CANCELED"] * 3
 
 
+@pytest.mark.in_memory
 @pytest.mark.parametrize("generation", [0, 1])
 async def test_waiting_parent_gets_a_failed_result(run: Run, tmp_path: Path, generation: int) -> None:
     ledger = tmp_path / "ledger"

@@ -176,6 +176,7 @@ async def _ended_elsewhere(own_stack: Stack, marks: Marks, task_id: str) -> tupl
         return await _ended(handle), parents()
 
 
+@pytest.mark.in_memory
 @pytest.mark.parametrize("task_id", ["remembering", "remembering-plain"])
 async def test_run_started_again_makes_no_child_twice(own_stack: Stack, marks: Marks, task_id: str) -> None:
     ended, parents = await _ended_elsewhere(own_stack, marks, task_id)

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from oncue import runs, tasks
 from tests.e2e.conftest import Run
 from tests.fixtures.stack import eventually
@@ -62,6 +64,7 @@ async def test_parent_and_child_share_a_concurrency_key(run: Run) -> None:
     assert outputs == [[f"user-{n % 2}", f"user-{n % 2}", n] for n in range(4)]
 
 
+@pytest.mark.in_memory
 async def test_waits_one_after_another_never_pause(run: Run) -> None:
     loop = asyncio.get_running_loop()
     begun_s = loop.time()

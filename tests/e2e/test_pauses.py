@@ -21,6 +21,7 @@ SHORT_LEASE: dict[str, Any] = {
 }
 
 
+@pytest.mark.in_memory
 @pytest.mark.parametrize("task_id", ["naps", "naps-plain"])
 async def test_naps_in_a_queue_of_one_are_taken_side_by_side(run: Run, task_id: str) -> None:
     took = await asyncio.gather(*(run(task_id, 0.5) for _ in range(20)))
@@ -104,6 +105,7 @@ async def test_tokens_are_made_listed_and_completed_outside_of_runs(backend: Sta
         await wait.for_(minutes=5)
 
 
+@pytest.mark.in_memory
 async def test_nap_is_not_taken_twice_when_the_worker_is_lost(own_stack: Stack, tmp_path: Path) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "gate"
     with called(own_stack.start_server(**SHORT_LEASE)):
