@@ -1,12 +1,14 @@
 """Which waiting runs a worker lets go of, and what their code notices."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 
 from oncue import RunLost, task
 from oncue.protocol import work
 from oncue.sdk import execution
+from oncue.sdk.task import Task
 from oncue.worker.executor import Executor
 from oncue.worker.places import Places
 from oncue.worker.runs import HeldRun, Session, Stop
@@ -18,10 +20,10 @@ from tests.worker.network import LONG_S, assignment
 class Held:
     """An executor with its unloader, and what it reports."""
 
-    def __init__(self, *tasks: object, max_parked: int = 10, always: bool = False) -> None:
+    def __init__(self, *tasks: Task[Any, Any], max_parked: int = 10, always: bool = False) -> None:
         self.reported: list[work.Outcome] = []
         self.places = Places(10)
-        known = {each.id: each for each in tasks}  # type: ignore[attr-defined]
+        known = {each.id: each for each in tasks}
         self.executor = Executor(known, self.places, Threads(asyncio.get_running_loop(), 1), self._report)
         self.unloader = Unloader(self._stop, max_parked=max_parked, max_memory_bytes=None, always=always)
         self.session = Session("worker_w", "dev", self.places, self.unloader)
