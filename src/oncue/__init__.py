@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from oncue.sdk import batch as batch
     from oncue.sdk import hooks as hooks
     from oncue.sdk import idempotency_keys as idempotency_keys
+    from oncue.sdk import logger as logger
     from oncue.sdk import metadata as metadata
     from oncue.sdk import queues as queues
     from oncue.sdk import runs as runs
@@ -125,6 +126,7 @@ _HOMES: Final = {
     "hooks": "oncue.sdk.hooks",
     "idempotency_keys": "oncue.sdk.idempotency_keys",
     "item": "oncue.sdk.items",
+    "logger": "oncue.sdk.logger",
     "metadata": "oncue.sdk.metadata",
     "queue": "oncue.sdk.queue",
     "queues": "oncue.sdk.queues",
@@ -138,7 +140,7 @@ _HOMES: Final = {
 """Where each name is."""
 
 _MODULES: Final = frozenset(
-    {"batch", "hooks", "idempotency_keys", "metadata", "queues", "runs", "tags", "tasks", "wait"}
+    {"batch", "hooks", "idempotency_keys", "logger", "metadata", "queues", "runs", "tags", "tasks", "wait"}
 )
 """Names that stand for a module with its functions."""
 
@@ -196,6 +198,7 @@ __all__ = [
     "hooks",
     "idempotency_keys",
     "item",
+    "logger",
     "metadata",
     "queue",
     "queues",

@@ -27,6 +27,11 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "lease.doubted": (logging.WARNING, "a worker was silent for longer than its lease; it takes no runs for now"),
     "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),
     "leave.failed": (logging.WARNING, "a worker could not say good-bye; its runs come back when its lease runs out"),
+    "logs.dropped": (
+        logging.WARNING,
+        "lines that tasks logged were given up: too many, or the server will not have them",
+    ),
+    "logs.failed": (logging.WARNING, "a worker could not bring the lines that tasks logged; it tries again"),
     "loop.blocked": (logging.WARNING, "a task held the event loop"),
     "metadata.dropped": (logging.WARNING, "a change of metadata could not be stored and was given up"),
     "metadata.failed": (logging.WARNING, "a worker could not store metadata; it tries again"),

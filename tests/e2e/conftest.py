@@ -9,7 +9,17 @@ from oncue import tasks
 from tests.fixtures.stack import LONG_S, Program, Stack, called
 
 PROGRAMS = "tests.e2e.programs"
-EVERYDAY = ("parents", "blocking_parents", "parallel", "options", "failures", "reporting", "pauses", "cancelled")
+EVERYDAY = (
+    "parents",
+    "blocking_parents",
+    "parallel",
+    "options",
+    "failures",
+    "reporting",
+    "pauses",
+    "cancelled",
+    "logging_tasks",
+)
 """Modules whose tasks break nothing; one worker has them all."""
 
 Run: TypeAlias = Callable[..., Awaitable[Any]]

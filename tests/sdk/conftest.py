@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from oncue.protocol.logs import Level
 from oncue.protocol.work import Assignment, ChildResult, WaitpointSettled
 from oncue.sdk import execution, registry, settings, transport
 from oncue.sdk.context import Context, context_from
@@ -176,6 +177,7 @@ class FakeRun:
     waited_for: list[str] = field(default_factory=list)
     settled: WaitpointSettled | None = None
     """What a wait for a moment or a token ends with."""
+    logged: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)
     differences: list[tuple[str, str]] = field(default_factory=list)
     woken: list[int] = field(default_factory=list)
     """Threads on which the metadata began to have something to tell."""
@@ -191,6 +193,9 @@ class FakeRun:
         key = f"{kind}:{task}#{1 + sum(known.startswith(f'{kind}:{task}#') for known in self.keys)}"
         self.keys.append(key)
         return key
+
+    def log(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+        self.logged.append((level, message, fields))
 
     def note_difference(self, task: str, run_id: str) -> None:
         self.differences.append((task, run_id))

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from oncue.protocol import ids, metadata_operations, triggers, work
 from oncue.protocol.codec import NOTHING
+from oncue.protocol.errors import ApiError
+from oncue.protocol.logs import LogLine, LogsKept, LogsRequest
 from oncue.protocol.metadata import MetadataUpdate, MetadataView
 
 LONG_S = 20.0
@@ -25,6 +27,20 @@ class MetadataCall(NamedTuple):
     key: str
     update: MetadataUpdate
     outcomes_before: list[work.Outcome]
+
+
+class Silent:
+    """Takes lines of log, and keeps them."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+        self.refusals: list[ApiError] = []
+
+    async def bring_logs(self, request: LogsRequest, /) -> LogsKept:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.lines += request.lines
+        return LogsKept(len(request.lines))
 
 
 class FarEnd:

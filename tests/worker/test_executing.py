@@ -15,12 +15,13 @@ from oncue.protocol import work
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.sdk import execution
 from oncue.worker.executor import Executor, Report
+from oncue.worker.log_shipping import LogShipper
 from oncue.worker.places import Places
 from oncue.worker.runs import Session, Stop
 from oncue.worker.threads import Threads
 from oncue.worker.unloading import Unloader
 from tests.worker.conftest import Start
-from tests.worker.network import LONG_S, FarEnd, assignment
+from tests.worker.network import LONG_S, FarEnd, Silent, assignment
 
 
 def keeping(executor: Executor) -> Unloader:
@@ -379,7 +380,7 @@ async def test_run_stopped_before_its_first_step_frees_its_place() -> None:
     places, reported = Places(1), list[work.Outcome]()
     executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
     run, waiting = assignment("never"), assignment("never")
-    executor.start([run, waiting], Session("worker_w", "dev", places, keeping(executor)))
+    executor.start([run, waiting], Session("worker_w", "dev", places, keeping(executor), LogShipper(Silent())))
     for held in list(executor.runs.values()):
         executor.stop(held, Stop.HANDED_BACK)
     await asyncio.wait_for(executor.emptied.wait(), LONG_S)
@@ -398,7 +399,7 @@ async def test_ten_thousand_parked_coroutines_stay_below_100_mb() -> None:
 
     places, reported = Places(100), list[work.Outcome]()
     executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
-    session = Session("worker_w", "dev", places, keeping(executor))
+    session = Session("worker_w", "dev", places, keeping(executor), LogShipper(Silent()))
     before_bytes = resident_bytes()
     for _ in range(100):
         executor.start([assignment("parent", b'{"some":"payload"}') for _ in range(100)], session)

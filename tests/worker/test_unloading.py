@@ -10,11 +10,12 @@ from oncue.protocol import work
 from oncue.sdk import execution
 from oncue.sdk.task import Task
 from oncue.worker.executor import Executor
+from oncue.worker.log_shipping import LogShipper
 from oncue.worker.places import Places
 from oncue.worker.runs import HeldRun, Session, Stop
 from oncue.worker.threads import Threads
 from oncue.worker.unloading import Unloader, resident_bytes
-from tests.worker.network import LONG_S, assignment
+from tests.worker.network import LONG_S, Silent, assignment
 
 
 class Held:
@@ -26,7 +27,7 @@ class Held:
         known = {each.id: each for each in tasks}
         self.executor = Executor(known, self.places, Threads(asyncio.get_running_loop(), 1), self._report)
         self.unloader = Unloader(self._stop, max_parked=max_parked, max_memory_bytes=None, always=always)
-        self.session = Session("worker_w", "dev", self.places, self.unloader)
+        self.session = Session("worker_w", "dev", self.places, self.unloader, LogShipper(Silent()))
 
     def start(self, task_id: str) -> work.Assignment:
         run = assignment(task_id)

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar
 
+from oncue.protocol.logs import Level
 from oncue.protocol.work import ChildResult, WaitpointSettled
 from oncue.sdk.context import Context
 from oncue.sdk.metadata_buffer import MetadataBuffer
@@ -43,6 +44,9 @@ class Execution(Protocol):
 
         Taken when the function is called, not when it is awaited, so that ``asyncio.gather`` keeps it stable.
         """
+
+    def log(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+        """Attach a line to the run; may be called on every thread, and never waits."""
 
     def note_difference(self, task: str, run_id: str) -> None:
         """Take note that a call which was made before this execution began stands for a run with another payload.

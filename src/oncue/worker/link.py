@@ -16,6 +16,7 @@ import msgspec
 
 from oncue.protocol import work
 from oncue.protocol.errors import ConnectionFailed, ServerError
+from oncue.protocol.logs import LogsKept, LogsRequest
 from oncue.sdk import connections, requests
 from oncue.sdk.settings import Settings
 
@@ -32,6 +33,7 @@ _welcome: Final = msgspec.json.Decoder(work.Welcome)
 _claimed: Final = msgspec.json.Decoder(work.ClaimResponse)
 _reported: Final = msgspec.json.Decoder(work.OutcomesResponse)
 _results: Final = msgspec.json.Decoder(work.BatchResults)
+_logged: Final = msgspec.json.Decoder(LogsKept)
 _anything: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
 
 
@@ -76,6 +78,10 @@ class Link:
     async def leave(self, worker_id: str) -> None:
         """Say good-bye; whatever the worker still holds goes back in line."""
         await self._post("leave", work.Farewell(worker_id), _anything)
+
+    async def bring_logs(self, request: LogsRequest) -> LogsKept:
+        """Store lines that tasks logged."""
+        return await self._post("logs", request, _logged, wait_s=_MARGIN_S)
 
     async def batch_results(self, batch_id: str, after: int, limit: int) -> list[work.ChildResult]:
         """Read a page of a batch's results.

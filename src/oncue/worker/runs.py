@@ -18,10 +18,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 from oncue import telemetry
 from oncue.protocol.errors import CallDiffers, OncueError, RunCancelled, RunLost, RunStopped
+from oncue.protocol.logs import Level
 from oncue.protocol.work import Assignment, ChildResult, WaitpointSettled
 from oncue.sdk.context import Context, context_from
 from oncue.sdk.metadata_buffer import MetadataBuffer
 from oncue.sdk.task import Task
+from oncue.worker.log_shipping import LogShipper
 from oncue.worker.metadata_flushing import MetadataFlusher
 from oncue.worker.parking import Parking
 from oncue.worker.places import Places
@@ -66,13 +68,14 @@ class Waiting(Protocol):
 class Session:
     """What the runs of one announcement share."""
 
-    __slots__ = ("environment", "loop", "places", "thread_id", "waiting", "worker_id")
+    __slots__ = ("environment", "logs", "loop", "places", "thread_id", "waiting", "worker_id")
 
-    def __init__(self, worker_id: str, environment: str, places: Places, waiting: Waiting) -> None:
+    def __init__(self, worker_id: str, environment: str, places: Places, waiting: Waiting, logs: LogShipper) -> None:
         self.worker_id = worker_id
         self.environment = environment
         self.places = places
         self.waiting = waiting
+        self.logs = logs
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
 
@@ -260,6 +263,10 @@ class HeldRun:
             self._calls = {}
         # setdefault and next are atomic each, for plain functions that start threads.
         return f"{name}#{next(self._calls.setdefault(name, itertools.count(1)))}"
+
+    def log(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+        """Attach a line to the run."""
+        self.session.logs.add(self.run_id, self.epoch, self.context.attempt.number, level, message, fields=fields)
 
     def note_difference(self, task: str, run_id: str) -> None:
         """Log that a call stands for a run with another payload; an error where the task is strict.

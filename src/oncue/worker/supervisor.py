@@ -31,6 +31,7 @@ from oncue.worker import discovery, processes
 from oncue.worker.executor import Executor
 from oncue.worker.heartbeat import HeartbeatThread
 from oncue.worker.link import Link
+from oncue.worker.log_shipping import LogShipper
 from oncue.worker.loop_watch import LoopWatch
 from oncue.worker.notices import Notices
 from oncue.worker.options import WorkerOptions
@@ -119,6 +120,8 @@ class Worker:
             max_memory_bytes=options.max_memory_bytes,
             always=settings.evicts_always(),
         )
+        self._logs = LogShipper(link)
+        self._shipping = self._keep(self._logs.run())
         self._notices = Notices(link, self.executor)
         self._heartbeat = HeartbeatThread(self._where, self._lost)
         self._poller = Poller(
@@ -148,7 +151,7 @@ class Worker:
             places=announcement.places,
         )
         self._heartbeat.start(self._worker_id, welcome)
-        session = Session(self._worker_id, welcome.environment, self._places, self._unloader)
+        session = Session(self._worker_id, welcome.environment, self._places, self._unloader, self._logs)
         self._polling = self._keep(self._poller.run(session, welcome.claim_wait_ms))
         self.announced.set()
 
@@ -188,6 +191,7 @@ class Worker:
             await self._unless_hurried(self._coroutines_ended(), _UNWIND_S)
         self.executor.abandon()
         await self._unless_hurried(self._reporter.flushed(), _FLUSH_S)
+        await self._unless_hurried(self._logs.flushed(), _FLUSH_S)
 
     async def _runs_ended(self) -> None:
         """Return when nothing is held, or when what is held only waits and nothing has woken it for a while.
@@ -234,7 +238,9 @@ class Worker:
         self._unloader.close()
         self._notices.close()
         self._threads.close()
-        await _ended(*(part for part in (self._renewal, self._polling, self._reporting) if part is not None))
+        await _ended(
+            *(part for part in (self._renewal, self._polling, self._reporting, self._shipping) if part is not None)
+        )
 
     def _keep(self, part: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a part of the worker; if it fails, the worker stops and ``run`` raises the failure."""

@@ -6,6 +6,7 @@ from oncue.api.routes import (
     batches,
     health,
     idempotency,
+    logs,
     openapi,
     queues,
     run_changes,
@@ -28,6 +29,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *idempotency.ROUTES,
     *waitpoints.ROUTES,
     *steps.ROUTES,
+    *logs.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )

@@ -1,0 +1,39 @@
+"""What a task logs is read over HTTP."""
+
+import aiohttp
+import msgspec
+import pytest
+
+from oncue import RunHandle, tasks
+from oncue.protocol.logs import RunEvents, RunEventView
+from tests.e2e.conftest import Run
+from tests.fixtures.stack import KEY, Stack, eventually
+
+
+async def _events(stack: Stack, run: RunHandle[object]) -> list[RunEventView]:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+        answer = await session.get(f"{stack.server.url}/api/v1/runs/{run.id}/events")
+        return msgspec.json.decode(await answer.read(), type=RunEvents).events
+
+
+@pytest.mark.parametrize("task_id", ["logs", "logs-plain"])
+async def test_lines_of_each_attempt_are_kept_with_their_run(backend: Stack, run: Run, task_id: str) -> None:
+    handle = await tasks.trigger(task_id, 3)
+    await eventually(lambda: _ended(handle), "the run ends")
+
+    async def all_there() -> list[RunEventView]:
+        found = await _events(backend, handle)
+        return found if len(found) == 4 else []
+
+    events = await eventually(all_there, "its lines are stored")
+    assert [(event.attempt, event.level, event.message) for event in events] == [
+        (1, "info", "begun"),
+        (1, "error", "not the first time"),
+        (2, "info", "begun"),
+        (2, "warning", "done"),
+    ]
+    assert bytes(events[0].fields) == b'{"payload":3}'
+
+
+async def _ended(handle: RunHandle[object]) -> bool:
+    return (await handle.retrieve()).is_completed
