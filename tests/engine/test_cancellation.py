@@ -5,12 +5,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from oncue.engine import batch_reading, waitpoints
 from oncue.protocol import ids
+from oncue.protocol.errors import CallerCancelled, LeaseLost
 from oncue.protocol.failures import BuiltInError
-from oncue.protocol.triggers import BatchItem, TriggerOptions
+from oncue.protocol.triggers import BatchItem, TriggerOptions, TriggerRequest
 from oncue.protocol.work import Assignment, BatchSettled, ChildFailed, RunSettled, StopRun, WaitRequest
 from tests.engine.conftest import NO_WAIT, Engine, declared
 
@@ -219,3 +221,23 @@ async def test_parent_of_a_batch_goes_on_when_its_items_are_cancelled(engine: En
     error = BuiltInError("TaskRunCancelledError", "Canceled by user")
     assert results == [ChildFailed(run, "child", error) for run in (first, second)]
     assert await engine.status(parent_id) == "EXECUTING"
+
+
+async def test_call_of_a_cancelled_run_is_told_so(engine: Engine, worker: uuid.UUID) -> None:
+    run = await start(engine, worker)
+    await engine.cancel(run.run_id)
+
+    with pytest.raises(CallerCancelled, match="was cancelled"):
+        await engine.child(run, worker, "child")
+    batch_item = msgspec.structs.replace(item(run, worker, 0).options, parent_run_id=run.run_id)
+    (refused,) = await engine.trigger_many(("child", TriggerRequest(options=batch_item)))
+    assert isinstance(refused, CallerCancelled)
+
+
+async def test_call_of_a_lost_execution_is_not_taken_for_cancelled(engine: Engine, worker: uuid.UUID) -> None:
+    run = await start(engine, worker)
+    await engine.hand_back(worker, run)
+
+    with pytest.raises(LeaseLost) as raised:
+        await engine.child(run, worker, "child")
+    assert not isinstance(raised.value, CallerCancelled)

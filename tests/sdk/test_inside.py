@@ -18,6 +18,7 @@ from oncue import (
     OncueError,
     OutsideTaskError,
     PayloadValidationError,
+    RunCancelled,
     RunLost,
     SubtaskUnwrapError,
     batch,
@@ -224,6 +225,14 @@ async def test_run_that_lost_its_lease_stops_at_once(api: FakeApi, inside: FakeR
     assert isinstance(caught.value.__cause__, LeaseLost)
     assert len(api.seen) == 1
     assert inside.waited_for == []
+
+
+def test_plain_function_that_was_cancelled_is_told_at_its_next_call(api: FakeApi, inside: FakeRun, child: Any) -> None:
+    inside.blocks_thread = True
+    api.prepare("POST /", Reply(409, {"error": "gone", "code": "run_cancelled"}, {"x-should-retry": "false"}))
+
+    with pytest.raises(RunCancelled):
+        child.sync.trigger(1)
 
 
 def test_lost_lease_stops_a_plain_function_too(api: FakeApi, inside: FakeRun, child: Any) -> None:

@@ -25,10 +25,10 @@ from oncue.engine.matching import Matches
 from oncue.engine.placing import Place, Wanted
 from oncue.engine.request_keys import Meant
 from oncue.engine.requests import NewRun, ParentCall
-from oncue.engine.rows import Environment
+from oncue.engine.rows import Environment, RunId
 from oncue.engine.waits import Wait
 from oncue.protocol import machines
-from oncue.protocol.errors import ApiError, LeaseLost, UnprocessableRequest
+from oncue.protocol.errors import ApiError, CallerCancelled, LeaseLost, UnprocessableRequest
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -66,6 +66,7 @@ class Created(msgspec.Struct, frozen=True):
 
 
 _sql = queries.load("triggering")
+_cancelled_runs = _sql.many("cancelled_runs", RunId)
 _lock_parents = _sql.many("lock_parents", ParentRun)
 _insert_runs = _sql.many("insert_runs", Created)
 
@@ -80,7 +81,7 @@ async def trigger_many(
     """
     changes = Changes()
     parents = await lock_parents(tx, environment, runs)
-    refusals = [refusal(run.parent, parents) for run in runs]
+    refusals = await _refusals(tx, environment, [run.parent for run in runs], parents)
     accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
     meant = await _first_meant(tx, environment, accepted)
     first = [_named_as_first(run, meant) for run in accepted]
@@ -153,14 +154,29 @@ async def lock_caller(tx: Tx, environment: Environment, call: ParentCall) -> Par
     """
     rows = await _lock_parents(tx, env_id=environment.id, run_ids=[call.run_id])
     parents = {row.run_id: row for row in rows}
-    refused = refusal(call, parents)
+    (refused,) = await _refusals(tx, environment, [call], parents)
     if refused is not None:
         raise refused
     return parents[call.run_id]
 
 
-def refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> ApiError | None:
-    """Return why a call from inside a run is refused, or None where it is not."""
+async def _refusals(
+    tx: Tx, environment: Environment, calls: Sequence[ParentCall | None], parents: dict[uuid.UUID, ParentRun]
+) -> list[ApiError | None]:
+    """Return for each call from inside a run why it is refused, or None where it is not."""
+    found = [_refusal(call, parents) for call in calls]
+    gone = [call.run_id for call, error in zip(calls, found, strict=True) if call and isinstance(error, LeaseLost)]
+    if not gone:
+        return found
+    # A plain function may call before its worker has heard of it: it is told why it must stop.
+    cancelled = {row.run_id for row in await _cancelled_runs(tx, env_id=environment.id, run_ids=gone)}
+    return [
+        CallerCancelled("the run was cancelled; stop it") if error and call and call.run_id in cancelled else error
+        for call, error in zip(calls, found, strict=True)
+    ]
+
+
+def _refusal(parent: ParentCall | None, parents: dict[uuid.UUID, ParentRun]) -> ApiError | None:
     if parent is None:
         return None
     row = parents.get(parent.run_id)

@@ -96,6 +96,12 @@ class LeaseLost(Conflict):
     code: ClassVar[str] = "lease_lost"
 
 
+class CallerCancelled(LeaseLost):
+    """A run called that was cancelled before; its code must stop, as ``RunCancelled`` tells it."""
+
+    code: ClassVar[str] = "run_cancelled"
+
+
 class PayloadTooLarge(ApiError):
     """The body or payload exceeds the published limit."""
 
@@ -266,7 +272,7 @@ class RunLost(RunStopped):
 _BY_CODE = {
     cls.code: cls
     for cls in (
-        BadRequest, Unauthorized, PermissionDenied, NotFound, Conflict, LeaseLost, PayloadTooLarge,
+        BadRequest, Unauthorized, PermissionDenied, NotFound, Conflict, LeaseLost, CallerCancelled, PayloadTooLarge,
         UnprocessableRequest, RateLimited, ServerError, Unavailable,
     )
 }  # fmt: skip

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-from oncue.protocol.errors import ConnectionFailed, LeaseLost, RunLost
+from oncue.protocol.errors import CallerCancelled, ConnectionFailed, LeaseLost, RunCancelled, RunLost
 from oncue.sdk import requests, settings
 from oncue.sdk.requests import Answer, Call, NoAnswer
 
@@ -59,6 +59,7 @@ def exchange(call: Call[T], *, until: float | None = None) -> Flow[T]:
 
     Raises:
         ApiError: The server refused, or could not be reached.
+        RunCancelled: The run that calls was cancelled.
         RunLost: The run that calls is executed elsewhere by now.
         SettingsError: There is no key.
     """
@@ -73,6 +74,8 @@ def exchange(call: Call[T], *, until: float | None = None) -> Flow[T]:
         wait = requests.wait_before_retry(reply, attempt, call.policy, random.random())  # noqa: S311 - spreads load
         if wait is None or (until is not None and reply.at + wait > until):
             error = failure(reply, where)
+            if isinstance(error, CallerCancelled):
+                raise RunCancelled("the run must not go on: it was cancelled") from error
             if isinstance(error, LeaseLost):
                 # Only a call from inside a run gets this: its code must stop, and not catch it as one more failure.
                 raise RunLost(f"this execution must not go on: {error}") from error

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from oncue import Ok, RunCancelled, RunLost, task
+from oncue import Ok, RunCancelled, task
 from oncue.sdk.results import AnyResult
 from tests.e2e.programs import gates
 
@@ -35,7 +35,7 @@ def cancellable_plain(payload: str) -> None:
         harmless.sync.trigger()
     except Exception:  # noqa: BLE001 - what a careless task writes
         gates.note(payload, "swallowed")
-    except (RunCancelled, RunLost):
+    except RunCancelled:
         gates.note(payload, "told")
         raise
     finally:

@@ -9,6 +9,14 @@ where live.env_id = :env_id::int
 order by live.run_id
 for no key update of live;
 
+-- name: cancelled_runs :many RunId
+-- Which of these runs have been cancelled.
+select run.id as run_id
+from oncue.runs as run
+where run.env_id = :env_id::int
+  and run.id = any(:run_ids::uuid[])
+  and run.status = 'CANCELED';
+
 -- name: insert_runs :many Created
 -- Insert runs that are not there yet, each with its live row; returns the new ones.
 -- Moves: (new) -> DELAYED, PENDING_VERSION, PENDING.
