@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import click
 import msgspec
 
-from bench import dequeue, keys, latency, limit, machine, report, scale, stack, startup, throughput, waiting
+from bench import dequeue, keys, killed, latency, limit, machine, report, scale, stack, startup, throughput, waiting
 from bench.figures import Figure
 from bench.measuring import Bench
 from bench.peers import running as peers
@@ -25,6 +25,7 @@ _MEASUREMENTS: Final[dict[str, Measure]] = {
     "waiting": waiting.measure,
     "keys": keys.measure,
     "dequeue": dequeue.measure,
+    "killed": killed.measure,
     "startup": startup.measure,
 }
 
@@ -39,7 +40,7 @@ _MEASUREMENTS: Final[dict[str, Measure]] = {
 def main(only: tuple[str, ...], *, quick: bool, large: bool, runs: int | None, names: str, as_json: bool) -> None:
     """Measure oncue on this machine, beside what its PostgreSQL allows.
 
-    Takes about five minutes. Each run is kept in bench/results.
+    Takes about eight minutes. Each run is kept in bench/results.
     """
     wanted = {name: measure for name, measure in _MEASUREMENTS.items() if not only or name in only}
     for name in filter(None, (part.strip() for part in names.split(","))):
