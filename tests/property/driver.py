@@ -76,6 +76,12 @@ class Driver:
         assert set(lost) in (set(), {ids.show(ids.RUN, run.id) for run in runs})
         return not lost
 
+    def unload(self, run: Run, waits_for: list[uuid.UUID]) -> bool:
+        """Return whether that still counted."""
+        assert run.worker is not None
+        targets = [ids.show(ids.RUN, target) for target in waits_for]
+        return not self._do(self._engine.unload(run.worker, _assignment(run), *targets))
+
     def hear(self, worker: str) -> int:
         """Take a worker's notices and acknowledge them; returns how many there were."""
         mine = self.workers[worker]

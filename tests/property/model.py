@@ -97,7 +97,7 @@ class Run:
 
     @property
     def is_held(self) -> bool:
-        return self.status in {"EXECUTING", "WAITING_TO_RESUME"}
+        return self.status in {"EXECUTING", "WAITING_TO_RESUME"} and self.worker is not None
 
     @property
     def waits_left(self) -> int:
@@ -224,6 +224,12 @@ class Model:
         run.status = "PENDING"
         self._leave_worker(run)
 
+    def unload(self, run: Run, waits_for: Collection[uuid.UUID]) -> None:
+        if any(run.waits[target].settled for target in waits_for):
+            self.hand_back(run)
+        else:
+            run.worker = None
+
     def cancel(self, run: Run) -> None:
         """End a run and, below it, all that are in progress."""
         family = [] if run.is_final else [run]
@@ -340,7 +346,10 @@ class Model:
             over = [wait for target, wait in run.waits.items() if target in ended and not wait.settled]
             for wait in over:
                 wait.settled = True
-            if over and run.waits_left:
+            if over and run.worker is None:
+                run.status = "PENDING"
+                run.waits.clear()
+            elif over and run.waits_left:
                 self._tell(run, resumes=False)
 
     def _let_go_on(self) -> None:

@@ -170,6 +170,17 @@ class LifeOfRuns(RuleBasedStateMachine):
             assert self.engine.report("hand_back", run)
             self.model.hand_back(run)
 
+    @rule(pick=picks, knows=mostly)
+    def unload(self, pick: int, knows: bool) -> None:
+        waiting = [run for run in self.model.live() if run.is_held and run.waits_left]
+        if (run := self._picked(waiting, pick)) is not None:
+            self._begin("unload")
+            # What was told may have come too late.
+            waits_for = [target for target, wait in run.waits.items() if not (wait.settled and knows)]
+            assert self.engine.unload(run, waits_for)
+            self.model.unload(run, waits_for)
+            self._see("unloaded", run.worker is None and run.status == "WAITING_TO_RESUME")
+
     @rule(pick=picks, how=st.sampled_from(["succeed", "fail", "hand_back"]))
     def report_what_no_longer_counts(self, pick: int, how: str) -> None:
         started = [run for run in self.model.runs.values() if run.epoch]
@@ -355,5 +366,5 @@ def test_ten_thousand_steps_keep_every_promise(world: World) -> None:
     lead(world, settings(USUAL, max_examples=270, stateful_step_count=50, derandomize=False))
 
     assert world.seen["steps"] >= 10_000
-    unseen = {what for what in (*MOVES, *FINAL, "in line again", "notice", "found") if not world.seen[what]}
+    unseen = {what for what in (*MOVES, *FINAL, "in line again", "notice", "found", "unloaded") if not world.seen[what]}
     assert not unseen, "lives have become poorer"
