@@ -151,11 +151,14 @@ def test_runs_are_rescheduled_and_replayed(served: Commands) -> None:
     refused = served("runs", "reschedule", run_id, "soon")
     copy = served("runs", "replay", run_id, "--tag", "again", "--delay", "2h").stdout.strip()
     run = served.json("runs", "show", copy)
+    silent = served("runs", "logs", copy)
 
     assert later.stdout == f"{run_id} is held until 2030-01-01 12:00:00 UTC\n"
     assert (refused.returncode, "delay='soon'" in refused.stderr) == (2, True)
     assert (run["payload"], run["tags"], run["status"]) == ("Ann", ["again"], "DELAYED")
     assert run["replayedFrom"] == run_id
+    assert (silent.stdout, "has logged nothing" in silent.stderr) == ("", True)
+    assert served.json("runs", "logs", copy) == []
 
 
 def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> None:

@@ -1,10 +1,15 @@
 """What a task logs is read over HTTP."""
 
+import asyncio
+import os
+import subprocess
+import sys
+
 import aiohttp
 import msgspec
 import pytest
 
-from oncue import RunHandle, tasks
+from oncue import RunHandle, runs, tasks
 from oncue.protocol.logs import RunEvents, RunEventView
 from tests.e2e.conftest import Run
 from tests.fixtures.stack import KEY, Stack, eventually
@@ -32,7 +37,32 @@ async def test_lines_of_each_attempt_are_kept_with_their_run(backend: Stack, run
         (2, "info", "begun"),
         (2, "warning", "done"),
     ]
+    lines = await runs.logs(handle)
+    assert [(line.id, line.message) for line in lines] == [(event.id, event.message) for event in events]
+    assert (lines[0].fields, lines[3].fields, lines[0].at) == ({"payload": 3}, {}, events[0].at)
     assert bytes(events[0].fields) == b'{"payload":3}'
+
+
+async def test_lines_are_shown_in_the_terminal(backend: Stack, run: Run) -> None:
+    handle = await tasks.trigger("logs", 3)
+    await eventually(lambda: _ended(handle), "the run ends")
+    await eventually(lambda: _count(handle, 4), "its lines are stored")
+
+    command = [sys.executable, "-m", "oncue", "runs", "logs", handle.id]
+    environment = {**os.environ, "TRIGGER_API_URL": backend.server.url, "TRIGGER_SECRET_KEY": KEY}
+    shown = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, check=True)
+
+    said = [line.split(maxsplit=2)[2] for line in shown.stdout.decode().splitlines()]
+    assert said == [
+        "attempt 1  info     begun  payload=3",
+        "attempt 1  error    not the first time",
+        "attempt 2  info     begun  payload=3",
+        "attempt 2  warning  done",
+    ]
+
+
+async def _count(handle: RunHandle[object], count: int) -> bool:
+    return len(await runs.logs(handle)) == count
 
 
 async def _ended(handle: RunHandle[object]) -> bool:

@@ -90,7 +90,7 @@ class Engine:
         )
         env = environment or self.environment
         await self.run(lambda tx: workers.announce(tx, env, announcement, lease=LEASE, effects=self.effects))
-        await self.run(lambda tx: upkeep.place_group(tx, env, self.effects))
+        await self.run(lambda tx: upkeep.place_group(tx, env, effects=self.effects))
         return ids.parse(ids.WORKER, worker)
 
     async def trigger_many(self, *wanted: tuple[str, TriggerRequest], **plan: Any) -> list[Triggered | ApiError]:

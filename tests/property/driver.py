@@ -146,7 +146,7 @@ class Driver:
         )
         environment = self._environment
         self._do(self._engine.run(lambda tx: workers.announce(tx, environment, told, lease=_LEASE, effects=Effects())))
-        self._do(self._engine.run(lambda tx: upkeep.place_group(tx, environment, Effects())))
+        self._do(self._engine.run(lambda tx: upkeep.place_group(tx, environment, effects=Effects())))
 
 
 def _declaration(name: str) -> TaskDeclaration:

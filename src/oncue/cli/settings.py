@@ -108,9 +108,10 @@ def port(given: int | None = None) -> int:
     text = _value(PORT)
     if text is None:
         return DEFAULT_PORT
-    if not text.isascii() or not text.isdigit() or int(text) > _LARGEST_PORT:
-        raise SettingsError(f"{PORT.name}={text!r} is not a port; expected {PORT.accepted}")
-    return int(text)
+    found = _whole(text, _LARGEST_PORT)
+    if found is None:
+        raise SettingsError(f"{PORT.name}={text[:20]!r} is not a port; expected {PORT.accepted}")
+    return found
 
 
 def max_recoveries() -> int:
@@ -122,9 +123,10 @@ def max_recoveries() -> int:
     text = _value(MAX_RECOVERIES)
     if text is None:
         return DEFAULT_MAX_RECOVERIES
-    if not text.isascii() or not text.isdigit() or int(text) > _MOST_RECOVERIES:
+    found = _whole(text, _MOST_RECOVERIES)
+    if found is None:
         raise SettingsError(f"{MAX_RECOVERIES.name}={text[:20]!r} is not accepted; expected {MAX_RECOVERIES.accepted}")
-    return int(text)
+    return found
 
 
 def bootstrap_key() -> str | None:
@@ -181,3 +183,11 @@ def for_child(changes: Mapping[str, str | None]) -> dict[str, str]:
 def _value(variable: Variable) -> str | None:
     """Return a variable's value without the space around it; empty counts as not set, as in a compose file."""
     return os.environ.get(variable.name, "").strip() or None
+
+
+def _whole(text: str, largest: int) -> int | None:
+    """Return a whole number from 0 to ``largest``; None where the text is none."""
+    # The length first: Python refuses to read a number of thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest))) or int(text) > largest:
+        return None
+    return int(text)

@@ -34,7 +34,7 @@ def check(announcement: Announcement) -> None:
     for field, text in (("hostname", announcement.hostname), ("sdkVersion", announcement.sdk_version)):
         _check_text(field, text)
     for queue in announcement.queues or ():
-        _check_queue("queues", queue)
+        option_rules.check_queue("queues", queue)
     for task in announcement.tasks:
         try:
             _check_task(task)
@@ -69,7 +69,7 @@ def declared_limits(tasks: Sequence[TaskDeclaration]) -> dict[str, int | None]:
 def _check_task(task: TaskDeclaration) -> None:
     option_rules.read_task(task.id)
     if task.queue is not None:
-        _check_queue("queue", task.queue)
+        option_rules.check_queue("queue", task.queue)
     option_rules.read_machine(task.machine)
     for field, length in (("ttlMs", task.ttl_ms), ("maxDurationMs", task.max_duration_ms)):
         if length is not None:
@@ -86,11 +86,6 @@ def _check_retry(retry: RetryPolicy) -> None:
     _check_number("retry.maxTimeoutMs", retry.max_timeout_ms, 0, _LONGEST_MS)
     _check_number("retry.factor", retry.factor, 0, _INT4)
     option_rules.read_machine(retry.out_of_memory_machine)
-
-
-def _check_queue(field: str, name: str) -> None:
-    if not names.is_queue(name):
-        raise BadRequest(f"{field}: {name[:60]!r} is not a queue name; expected {names.QUEUE_FORM}")
 
 
 def _check_number(field: str, found: float, least: int, most: int) -> None:

@@ -72,6 +72,12 @@ def _storable(text: str, field: str) -> str:
     return text
 
 
+def check_queue(field: str, name: str) -> None:
+    """Return if a queue may have this name."""
+    if not names.is_queue(name):
+        raise BadRequest(f"{field}: {name[:60]!r} is not a queue name; expected {names.QUEUE_FORM}")
+
+
 def read_queue(option: str | QueueOption | None) -> tuple[str | None, int | None]:
     """Return the queue's name and what the caller says its limit is, each None where it is not said."""
     if option is None:
@@ -85,8 +91,7 @@ def read_queue(option: str | QueueOption | None) -> tuple[str | None, int | None
             name = option.name
     else:
         name, limit = option, None
-    if not names.is_queue(name):
-        raise BadRequest(f"options.queue: {name[:60]!r} is not a queue name; expected {names.QUEUE_FORM}")
+    check_queue("options.queue", name)
     if limit is not None and not 0 <= limit <= limits.MAX_CONCURRENCY_LIMIT:
         raise BadRequest(
             f"options.queue.concurrencyLimit: found {limit}; expected 0 to {limits.MAX_CONCURRENCY_LIMIT:,}"

@@ -83,7 +83,7 @@ async def place_parked(pool: Pool) -> Effects:
     """Put runs in line whose task has been announced since they were triggered."""
     effects = Effects()
     for environment in await in_transaction(pool, environments.list_environments):
-        while await _committed(pool, partial(_place_group, environment), effects) == placing.GROUP:
+        while await _committed(pool, partial(_called, place_group, environment), effects) == placing.GROUP:
             pass
     return effects
 
@@ -160,10 +160,6 @@ async def _called(work: Callable[..., Awaitable[int]], environment: Environment,
     return await work(tx, environment, effects=effects)
 
 
-async def _place_group(environment: Environment, tx: Tx, effects: Effects) -> int:
-    return await place_group(tx, environment, effects)
-
-
 async def _next_due(tx: Tx) -> datetime.timedelta | None:
     waits = (await delays.next_due(tx), await waitpoints.next_due(tx))
     return min((wait for wait in waits if wait is not None), default=None)
@@ -194,7 +190,7 @@ async def expire_group(tx: Tx, effects: Effects) -> int:
     return expired
 
 
-async def place_group(tx: Tx, environment: Environment, effects: Effects) -> int:
+async def place_group(tx: Tx, environment: Environment, *, effects: Effects) -> int:
     """Put one group of parked runs in line; returns how many that were."""
     changes = Changes()
     placed = await placing.place_parked(tx, environment, changes=changes, effects=effects)

@@ -12,13 +12,14 @@ from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
 from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
 from oncue.protocol.status import ApiStatus
-from oncue.sdk import flows, option_values, polling, queue_refs, requests, transport, triggering
+from oncue.sdk import flows, option_values, polling, queue_refs, requests, run_logs, transport, triggering
 from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.missing import MISSING, Missing
 from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
 from oncue.sdk.queue_refs import QueueRef
 from oncue.sdk.run import ListedRun, Run, RunPage
+from oncue.sdk.run_logs import LoggedLine
 
 RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
 """A run, by its id or by anything that has it."""
@@ -89,6 +90,20 @@ def poll(run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = N
         run = await runs.poll(handle, interval="5s")
     """
     return transport.start(polling.poll(_id(run), interval, timeout), "runs.poll")
+
+
+def logs(run: RunRef) -> Coroutine[Any, Any, Sequence[LoggedLine]]:
+    """Read what a run has logged with ``logger``, oldest first, the lines of every attempt.
+
+    Raises:
+        NotFound: There is no such run in this environment.
+
+    Example::
+
+        for line in await runs.logs(handle):
+            print(line.at, line.level, line.message, line.fields)
+    """
+    return transport.start(run_logs.read(_id(run)), "runs.logs")
 
 
 def list_runs(**filters: Unpack[RunFilters]) -> AsyncIterator[ListedRun]:
@@ -212,6 +227,10 @@ class BlockingRuns:
     def cancel(self, run: RunRef) -> None:
         """Cancel a run: ``runs.sync.cancel(handle)``."""
         transport.run(flows.exchange(requests.cancel_run(_id(run))))
+
+    def logs(self, run: RunRef) -> Sequence[LoggedLine]:
+        """Read what a run has logged: ``runs.sync.logs(handle)``."""
+        return transport.run(run_logs.read(_id(run)))
 
     def reschedule(self, run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Run:
         """Hold a delayed run until another moment: ``runs.sync.reschedule(handle, delay="1h")``."""

@@ -118,10 +118,12 @@ def _report(view: "QueueView", *, as_json: bool) -> None:
 
 
 def _table(found: "list[QueueView]") -> Any:  # noqa: ANN401 - rich's table
+    from oncue.sdk import queue_refs
+
     shown = output.table("queue", "running", "in line", "limit", "")
     for view in found:
         shown.add_row(
-            f"task/{view.name}" if view.type == "task" else view.name,
+            queue_refs.read_name(view),
             f"{view.running:,}",
             f"{view.queued:,}",
             _limit(view),

@@ -8,7 +8,12 @@ import click
 from oncue.cli import client, options, output, settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from oncue.sdk.run import ListedRun, Run
+    from oncue.sdk.run_logs import LoggedLine
+
+_LEVEL_COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "bold red"}
 
 
 @click.group("runs")
@@ -22,6 +27,7 @@ def command() -> None:
     Examples:
       oncue runs list --status FAILED --task email-sequence
       oncue runs show run_06f4x0m7c2d8k5t9p3q6r1s8v2
+      oncue runs logs run_06f4x0m7c2d8k5t9p3q6r1s8v2
       oncue runs cancel run_06f4x0m7c2d8k5t9p3q6r1s8v2
       oncue runs reschedule run_06f4x0m7c2d8k5t9p3q6r1s8v2 2h
       oncue runs replay run_06f4x0m7c2d8k5t9p3q6r1s8v2 --tag again
@@ -125,6 +131,27 @@ def reschedule(run_id: str, delay: str, folder: Path | None, as_json: bool) -> N
         click.echo(f"{run.id} is held until {run.delayed_until:%Y-%m-%d %H:%M:%S} UTC")
 
 
+@command.command("logs")
+@click.argument("run_id", metavar="ID")
+@options.dev_folder
+@options.as_json
+def logs(run_id: str, folder: Path | None, as_json: bool) -> None:
+    """Show what a run has logged, oldest first."""
+    from oncue.sdk import runs
+
+    client.prepare(settings.folder(folder))
+    with output.working(f"reading the log of {run_id}"):
+        found = runs.sync.logs(run_id)
+    if as_json:
+        output.json(list(found))
+        return
+    several = any(line.attempt != 1 for line in found)
+    for line in found:
+        output.console().print(_logged(line, attempt=several))
+    if not found:
+        output.note("the run has logged nothing; lines come from `oncue.logger` within a second")
+
+
 @command.command("replay")
 @click.argument("run_id", metavar="ID")
 @click.option("--queue", metavar="NAME", help="Queue to line up in, instead of the run's.")
@@ -167,6 +194,20 @@ def describe(run: "Run") -> None:
     if run.error is not None and run.error.stack_trace:
         console.print()
         console.print(run.error.stack_trace.rstrip(), style="red", markup=False)
+
+
+def _logged(line: "LoggedLine", *, attempt: bool) -> "Text":
+    from rich.text import Text
+
+    shown = Text(f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "  ", "bright_black")
+    if attempt:
+        shown.append(f"attempt {line.attempt}  ", "bright_black")
+    shown.append(f"{line.level:<7}  ", _LEVEL_COLOURS.get(line.level, ""))
+    shown.append(line.message)
+    for name, value in line.fields.items():
+        shown.append(f"  {name}=", "cyan")
+        shown.append(value if isinstance(value, str) else repr(value))
+    return shown
 
 
 def _facts(run: "Run") -> "list[tuple[str, str]]":
