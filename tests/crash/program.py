@@ -43,3 +43,17 @@ def plain_parent(payload: list[Any], ctx: Context) -> int:
     both = leaf.sync.batch_trigger_and_wait([item([ledger, 10]), item([ledger, 100])])
     last = plain_leaf.sync.trigger_and_wait([ledger, 1_000]).unwrap()
     return int(first + sum(run.unwrap() for run in both.runs) + last)
+
+
+@task(id="crash-gate", queue=queue("crash-gate", concurrency_limit=5))
+async def gate(payload: list[Any], ctx: Context) -> int:
+    """Note that it ran, once the gate is open."""
+    ledger, gate, number = payload
+    await gates.opened(gate)
+    gates.note(ledger, f"gate {ctx.run.id}")
+    return int(number)
+
+
+@task(id="crash-gated-parent")
+async def gated_parent(payload: list[Any]) -> int:
+    return await gate.trigger_and_wait(payload).unwrap()
