@@ -161,6 +161,14 @@ def test_runs_are_rescheduled_and_replayed(served: Commands) -> None:
     assert served.json("runs", "logs", copy) == []
 
 
+def test_run_that_no_worker_can_take_says_what_it_waits_for(served: Commands) -> None:
+    run_id = served("trigger", "nobody-has-it", "--region", "eu").stdout.strip()
+
+    shown = served("runs", "show", run_id).stdout
+    said = " ".join(shown.split())
+    assert "waits for a worker that has task nobody-has-it in region eu" in said
+
+
 def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> None:
     empty = served("queues", "list")
     served("trigger", "greet", '"Ann"', "--queue", "mail")

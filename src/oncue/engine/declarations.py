@@ -33,6 +33,8 @@ def check(announcement: Announcement) -> None:
     _check_number("pid", announcement.pid, 0, _INT4)
     for field, text in (("hostname", announcement.hostname), ("sdkVersion", announcement.sdk_version)):
         _check_text(field, text)
+    if announcement.region is not None and not names.is_region(announcement.region):
+        raise BadRequest(f"region: {announcement.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
     for queue in announcement.queues or ():
         option_rules.check_queue("queues", queue)
     for task in announcement.tasks:

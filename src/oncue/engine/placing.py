@@ -38,6 +38,8 @@ class Wanted(msgspec.Struct, frozen=True):
     key: str | None
     limit: int | None = None
     """What the caller says the queue's limit is; None: nothing."""
+    region: str = ""
+    """Whose workers it is for; empty: any."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ class ParkedRun(msgspec.Struct, frozen=True):
     """None: the task's own, as the caller named none."""
     concurrency_key: str | None
     ttl: datetime.timedelta | None
+    region: str | None
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -111,16 +114,24 @@ async def find(
     return places
 
 
+def region_of(environment: Environment, asked: str | None) -> str:
+    """Return whose workers a run is for that asks for a region; empty: any. In development all run where they are."""
+    return asked or "" if _has_regions(environment) else ""
+
+
 async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, effects: Effects) -> int:
     """Put runs in line whose task no worker knew when they were triggered, at most ``GROUP``.
 
     Returns:
         How many were placed; ``GROUP`` means there may be more.
     """
-    parked = await _lock_parked(tx, env_id=environment.id, limit=GROUP)
+    parked = await _lock_parked(tx, env_id=environment.id, has_regions=_has_regions(environment), limit=GROUP)
     if not parked:
         return 0
-    wants = {run.run_id: Wanted(run.task, run.queue, run.concurrency_key) for run in parked}
+    wants = {
+        run.run_id: Wanted(run.task, run.queue, run.concurrency_key, region=region_of(environment, run.region))
+        for run in parked
+    }
     places = await find(tx, environment, list(dict.fromkeys(wants.values())), changes=changes, effects=effects)
     found = [places[wants[run.run_id]] for run in parked]
     placed = await _place(
@@ -138,6 +149,10 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     return len(placed)
 
 
+def _has_regions(environment: Environment) -> bool:
+    return environment.kind != "DEVELOPMENT"
+
+
 async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
     rows = await _find_places(
         tx,
@@ -145,6 +160,7 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
         tasks=[want.task for want in wanted],
         queues=[want.queue for want in wanted],
         keys=[want.key for want in wanted],
+        regions=[want.region for want in wanted],
     )
     return {wanted[row.position - 1]: row for row in rows}
 
@@ -154,7 +170,14 @@ async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], pla
     keys = [want.key for want in missing]
     await queues.make(tx, environment, dict.fromkeys(named))
     await _make_lanes(tx, env_id=environment.id, queues=named, keys=keys)
-    await _make_lines(tx, env_id=environment.id, tasks=[want.task for want in missing], queues=named, keys=keys)
+    await _make_lines(
+        tx,
+        env_id=environment.id,
+        tasks=[want.task for want in missing],
+        queues=named,
+        keys=keys,
+        regions=[want.region for want in missing],
+    )
 
 
 def _is_incomplete(place: Place) -> bool:

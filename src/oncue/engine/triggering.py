@@ -123,7 +123,10 @@ async def insert(
     Returns:
         The ids that were new.
     """
-    wants = [Wanted(run.task, run.queue, run.concurrency_key, run.queue_limit) for run in runs]
+    wants = [
+        Wanted(run.task, run.queue, run.concurrency_key, run.queue_limit, placing.region_of(environment, run.region))
+        for run in runs
+    ]
     places = await placing.find(tx, environment, list(dict.fromkeys(wants)), changes=changes, effects=effects)
     created = await _insert_runs(tx, **_columns(environment, runs, [places[want] for want in wants], parents))
     for row in created:

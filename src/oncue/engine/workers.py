@@ -65,7 +65,12 @@ async def announce(
     declarations.check(announcement)
     limits = declarations.declared_limits(announcement.tasks)
     tasks = {task.id: task for task in announcement.tasks}
-    rows = await _declare_tasks(tx, env_id=environment.id, **_columns([tasks[slug] for slug in sorted(tasks)]))
+    rows = await _declare_tasks(
+        tx,
+        env_id=environment.id,
+        regions=["", announcement.region] if announcement.region else [""],
+        **_columns([tasks[slug] for slug in sorted(tasks)]),
+    )
     changes = Changes()
     if limits:
         await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
@@ -79,6 +84,7 @@ async def announce(
         places=announcement.places,
         tasks=[row.id for row in rows],
         queues=announcement.queues,
+        region=announcement.region,
         lease=lease,
     )
     if changes:

@@ -51,6 +51,8 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     queues: list[str] | None = None
     """Serve these queues only; absent: every queue."""
     version: str | None = None
+    region: str | None = None
+    """Where the worker is: it is given the runs that ask for this region, and those that ask for none."""
 
 
 class Welcome(msgspec.Struct, frozen=True, rename="camel"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from oncue.protocol import limits
+from oncue.protocol import limits, names
 from oncue.protocol.errors import SettingsError
 
 
@@ -36,6 +36,9 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     """Version of the deployed code, for runs that are locked to one."""
 
+    region: str | None = None
+    """Where the worker is; None: nowhere that runs ask for."""
+
     log_level: str = "INFO"
     """Of the least important events that child processes log; one process logs as its program says."""
 
@@ -44,6 +47,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("nothing to run; expected a module (my_app.tasks), a file (tasks.py) or a folder")
         if not 1 <= self.concurrency <= limits.MAX_PLACES:
             raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {limits.MAX_PLACES:,}")
+        if self.region is not None and not names.is_region(self.region):
+            raise SettingsError(f"region={self.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
         if self.max_parked < 0:
             raise SettingsError(f"max_parked={self.max_parked} is out of range; expected 0 or more")
         if self.max_memory_bytes is not None and not Path("/proc/self/statm").exists():

@@ -166,6 +166,7 @@ class Worker:
             sdk_version=requests.version(),
             queues=None if queues is None else list(queues),
             version=self._options.version,
+            region=self._options.region,
         )
 
     def _lost(self, worker_id: str | None = None) -> None:

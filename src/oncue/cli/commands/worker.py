@@ -46,6 +46,9 @@ _SHIFTS = {"MB": 20, "GB": 30}
     help="Waiting runs that each process keeps in memory.",
 )
 @click.option("--max-memory", metavar="SIZE", help="Unload waiting runs beyond this size of a process, such as 512MB.")
+@click.option(
+    "--region", metavar="REGION", help="Where this is: takes runs that ask for it, and those that ask for none."
+)
 @click.option("--version", metavar="VERSION", help="Version of the code, for runs that are locked to one.")
 @click.option("--show-runs", is_flag=True, help="Write a line for each run that starts and ends (one process only).")
 def command(
@@ -56,6 +59,7 @@ def command(
     grace: str,
     max_parked: int,
     max_memory: str | None,
+    region: str | None,
     version: str | None,
     show_runs: bool,
 ) -> int:
@@ -92,6 +96,7 @@ def command(
         max_parked=max_parked,
         max_memory_bytes=None if max_memory is None else _size(max_memory),
         version=version,
+        region=region,
         log_level=settings.log_level().upper(),
     )
     # Said before any code is imported.

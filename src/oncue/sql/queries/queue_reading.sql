@@ -38,7 +38,8 @@ where queue.env_id = :env_id::int
 select task.queue
 from oncue.tasks as task
 where task.env_id = :env_id::int
-  and task.slug = :task::text;
+  and task.slug = :task::text
+  and task.region = '';
 
 -- name: count_queues :one QueueCount
 -- How many queues an environment has.
