@@ -76,7 +76,11 @@ class Engine:
         self.moment = await self.now() + span
 
     async def announce(
-        self, *tasks: str | TaskDeclaration, queues: list[str] | None = None, environment: Environment | None = None
+        self,
+        *tasks: str | TaskDeclaration,
+        queues: list[str] | None = None,
+        region: str | None = None,
+        environment: Environment | None = None,
     ) -> uuid.UUID:
         worker = ids.new_worker_id()
         announcement = Announcement(
@@ -87,6 +91,7 @@ class Engine:
             pid=1,
             sdk_version="0",
             queues=queues,
+            region=region,
         )
         env = environment or self.environment
         await self.run(lambda tx: workers.announce(tx, env, announcement, lease=LEASE, effects=self.effects))

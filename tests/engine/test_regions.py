@@ -2,28 +2,12 @@
 
 import uuid
 
-from oncue.engine import upkeep, workers
-from oncue.protocol import ids
-from oncue.protocol.work import Announcement
 from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared
 
 
 async def settled(engine: Engine, region: str | None, limit: int | None = None) -> uuid.UUID:
     """Announce a worker in a region; returns its id."""
-    worker = ids.new_worker_id()
-    announcement = Announcement(
-        worker_id=worker,
-        tasks=[declared("t", queue="q", concurrency_limit=limit, retry=NO_WAIT)],
-        places=100,
-        hostname="test",
-        pid=1,
-        sdk_version="0",
-        region=region,
-    )
-    env = engine.environment
-    await engine.run(lambda tx: workers.announce(tx, env, announcement, lease=LEASE, effects=engine.effects))
-    await engine.run(lambda tx: upkeep.place_group(tx, env, effects=engine.effects))
-    return ids.parse(ids.WORKER, worker)
+    return await engine.announce(declared("t", queue="q", concurrency_limit=limit, retry=NO_WAIT), region=region)
 
 
 async def claimed(engine: Engine, worker: uuid.UUID) -> set[str]:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine.rows import Environment
+from oncue.engine.rows import Environment, RunId
 from oncue.protocol import codec, ids
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.logs import Level, LogLine, RunEvents, RunEventView
@@ -33,12 +33,6 @@ class Kept(msgspec.Struct, frozen=True):
     count: int
 
 
-class Known(msgspec.Struct, frozen=True):
-    """A run that there is."""
-
-    run_id: uuid.UUID
-
-
 class LineRow(msgspec.Struct, frozen=True):
     """A stored line."""
 
@@ -53,7 +47,7 @@ class LineRow(msgspec.Struct, frozen=True):
 
 _sql = queries.load("run_logs")
 _append_lines = _sql.one("append_lines", Kept)
-_find_run = _sql.maybe("find_run", Known)
+_find_run = _sql.maybe("find_run", RunId)
 _read_lines = _sql.many("read_lines", LineRow)
 
 

@@ -19,7 +19,7 @@ with stored as (
 select count(*)::int as count
 from stored;
 
--- name: find_run :maybe Known
+-- name: find_run :maybe RunId
 -- Whether there is such a run.
 select run.id as run_id
 from oncue.runs as run
