@@ -80,6 +80,7 @@ class Engine:
         *tasks: str | TaskDeclaration,
         queues: list[str] | None = None,
         region: str | None = None,
+        version: str | None = None,
         environment: Environment | None = None,
     ) -> uuid.UUID:
         worker = ids.new_worker_id()
@@ -92,6 +93,7 @@ class Engine:
             sdk_version="0",
             queues=queues,
             region=region,
+            version=version,
         )
         env = environment or self.environment
         await self.run(lambda tx: workers.announce(tx, env, announcement, lease=LEASE, effects=self.effects))

@@ -27,7 +27,12 @@ class Kinds:
             self._known.clear()
         tasks = frozenset(task.id for task in announcement.tasks)
         queues = None if announcement.queues is None else frozenset(announcement.queues)
-        self._known[ids.parse(ids.WORKER, announcement.worker_id)] = (tasks, queues, announcement.region)
+        self._known[ids.parse(ids.WORKER, announcement.worker_id)] = (
+            tasks,
+            queues,
+            announcement.region,
+            announcement.version,
+        )
 
     def forget(self, worker: uuid.UUID) -> None:
         """Drop a worker that left."""

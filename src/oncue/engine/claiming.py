@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import assignments
+from oncue.engine import assignments, versions
 from oncue.engine.assignments import Claimed
 from oncue.engine.rows import Environment, LineId
 from oncue.protocol.errors import LeaseLost
@@ -27,6 +27,7 @@ class Reach(msgspec.Struct, frozen=True):
 
     tasks: list[int]
     queues: list[str] | None
+    version: str | None
     concurrency_limit: int | None
 
 
@@ -102,6 +103,8 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
         first=None if following is None else following.id,
         queues_at_once=QUEUES_AT_ONCE,
     )
+    if rows and reach.version is not None:
+        await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
     if rows:
         return Look([assignments.assignment(row) for row in rows])
     following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)

@@ -35,6 +35,8 @@ def check(announcement: Announcement) -> None:
         _check_text(field, text)
     if announcement.region is not None and not names.is_region(announcement.region):
         raise BadRequest(f"region: {announcement.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
+    if announcement.version is not None and not names.is_version(announcement.version):
+        raise BadRequest(f"version: {announcement.version[:60]!r} is not a version; expected {names.VERSION_FORM}")
     for queue in announcement.queues or ():
         option_rules.check_queue("queues", queue)
     for task in announcement.tasks:

@@ -13,7 +13,7 @@ Life of a run, this module's part::
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
@@ -40,6 +40,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """What the caller says the queue's limit is; None: nothing."""
     region: str = ""
     """Whose workers it is for; empty: any."""
+    version: str = ""
+    """Whose code it is for; empty: any."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -66,6 +68,7 @@ class ParkedRun(msgspec.Struct, frozen=True):
     concurrency_key: str | None
     ttl: datetime.timedelta | None
     region: str | None
+    version: str | None
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -114,9 +117,23 @@ async def find(
     return places
 
 
-def region_of(environment: Environment, asked: str | None) -> str:
-    """Return whose workers a run is for that asks for a region; empty: any. In development all run where they are."""
-    return asked or "" if _has_regions(environment) else ""
+class Where(TypedDict):
+    """For whose workers a run is."""
+
+    region: str
+    version: str
+
+
+def where(environment: Environment, region: str | None, version: str | None) -> Where:
+    """Return for whose workers a run is that asks for a region or a version, as fields of ``Wanted``."""
+    if not is_placed(environment):
+        return {"region": "", "version": ""}
+    return {"region": region or "", "version": version or ""}
+
+
+def is_placed(environment: Environment) -> bool:
+    """Whether regions and versions count. In development all run where a worker is, on the code as it is now."""
+    return environment.kind != "DEVELOPMENT"
 
 
 async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, effects: Effects) -> int:
@@ -125,11 +142,11 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     Returns:
         How many were placed; ``GROUP`` means there may be more.
     """
-    parked = await _lock_parked(tx, env_id=environment.id, has_regions=_has_regions(environment), limit=GROUP)
+    parked = await _lock_parked(tx, env_id=environment.id, is_placed=is_placed(environment), limit=GROUP)
     if not parked:
         return 0
     wants = {
-        run.run_id: Wanted(run.task, run.queue, run.concurrency_key, region=region_of(environment, run.region))
+        run.run_id: Wanted(run.task, run.queue, run.concurrency_key, **where(environment, run.region, run.version))
         for run in parked
     }
     places = await find(tx, environment, list(dict.fromkeys(wants.values())), changes=changes, effects=effects)
@@ -149,10 +166,6 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     return len(placed)
 
 
-def _has_regions(environment: Environment) -> bool:
-    return environment.kind != "DEVELOPMENT"
-
-
 async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
     rows = await _find_places(
         tx,
@@ -161,6 +174,7 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
         queues=[want.queue for want in wanted],
         keys=[want.key for want in wanted],
         regions=[want.region for want in wanted],
+        versions=[want.version for want in wanted],
     )
     return {wanted[row.position - 1]: row for row in rows}
 
@@ -177,6 +191,7 @@ async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], pla
         queues=named,
         keys=keys,
         regions=[want.region for want in missing],
+        versions=[want.version for want in missing],
     )
 
 

@@ -53,6 +53,8 @@ class ParentRun(msgspec.Struct, frozen=True):
     root_id: uuid.UUID | None
     depth: int
     attempt: int
+    version: str | None
+    """Of the code that it is locked to."""
     is_restarted: bool
     """It has been started again from the top, in this attempt or an earlier one."""
 
@@ -123,8 +125,15 @@ async def insert(
     Returns:
         The ids that were new.
     """
+    runs = [_under_version(run, parents) for run in runs]
     wants = [
-        Wanted(run.task, run.queue, run.concurrency_key, run.queue_limit, placing.region_of(environment, run.region))
+        Wanted(
+            run.task,
+            run.queue,
+            run.concurrency_key,
+            run.queue_limit,
+            **placing.where(environment, run.region, run.version),
+        )
         for run in runs
     ]
     places = await placing.find(tx, environment, list(dict.fromkeys(wants)), changes=changes, effects=effects)
@@ -291,6 +300,14 @@ async def _park(
         target = matches.target(run)
         asked.append(Wait(parent.run_id, parent.epoch, parent.worker_id, target, parent.call_key))
     return await waits.park(tx, environment, asked, changes=changes) if asked else []
+
+
+def _under_version(run: NewRun, parents: dict[uuid.UUID, ParentRun]) -> NewRun:
+    """Give a run that its parent waits for the version that the parent is locked to."""
+    parent = None if run.parent is None else parents.get(run.parent.run_id)
+    if parent is None or run.version is not None or run.parent is None or not (run.parent.waits or run.batch_waits):
+        return run
+    return msgspec.structs.replace(run, version=parent.version)
 
 
 def _columns(

@@ -69,6 +69,7 @@ async def announce(
         tx,
         env_id=environment.id,
         regions=["", announcement.region] if announcement.region else [""],
+        versions=["", announcement.version] if announcement.version else [""],
         **_columns([tasks[slug] for slug in sorted(tasks)]),
     )
     changes = Changes()
@@ -85,6 +86,7 @@ async def announce(
         tasks=[row.id for row in rows],
         queues=announcement.queues,
         region=announcement.region,
+        version=announcement.version,
         lease=lease,
     )
     if changes:

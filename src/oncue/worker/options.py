@@ -49,6 +49,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"concurrency={self.concurrency} is out of range; expected 1 to {limits.MAX_PLACES:,}")
         if self.region is not None and not names.is_region(self.region):
             raise SettingsError(f"region={self.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
+        if self.version is not None and not names.is_version(self.version):
+            raise SettingsError(f"version={self.version[:60]!r} is not a version; expected {names.VERSION_FORM}")
         if self.max_parked < 0:
             raise SettingsError(f"max_parked={self.max_parked} is out of range; expected 0 or more")
         if self.max_memory_bytes is not None and not Path("/proc/self/statm").exists():

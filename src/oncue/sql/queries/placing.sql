@@ -1,5 +1,5 @@
 -- name: find_places :many Place
--- For each wanted (task, queue, key, region), in order: what there is of it. A null queue means the task's own.
+-- For each wanted (task, queue, key, region, version), in order: what there is of it. A null queue means the task's own.
 select
     wanted.position::int as position,
     task.id as task_id,
@@ -10,10 +10,11 @@ select
     queue.code_limit as code_limit,
     lane.id as lane_id,
     line.id as line_id
-from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[])
-    with ordinality as wanted(task, queue, key, region, position)
+from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[], :versions::text[])
+    with ordinality as wanted(task, queue, key, region, version, position)
 left join oncue.tasks as task
     on task.env_id = :env_id::int and task.slug = wanted.task and task.region = wanted.region
+    and task.version = wanted.version
 left join oncue.queues as queue
     on queue.env_id = :env_id::int and queue.name = coalesce(wanted.queue, task.queue, 'task/' || wanted.task)
 left join oncue.lanes as lane
@@ -44,9 +45,11 @@ select
     -- Too open is allowed: a claim that finds no room closes it.
     not queue.paused,
     (select last_value from oncue.turns)
-from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[]) as wanted(task, queue, key, region)
+from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[], :versions::text[])
+    as wanted(task, queue, key, region, version)
 join oncue.tasks as task
     on task.env_id = :env_id::int and task.slug = wanted.task and task.region = wanted.region
+    and task.version = wanted.version
 join oncue.queues as queue on queue.env_id = :env_id::int and queue.name = wanted.queue
 join oncue.lanes as lane on lane.queue_id = queue.id and lane.concurrency_key = coalesce(wanted.key, '')
 order by lane.id, task.id
@@ -56,13 +59,14 @@ on conflict (lane_id, task_id) do nothing;
 -- Lock parked runs whose task has been announced meanwhile, oldest first.
 select
     live.run_id, run.task, case when not run.is_queue_open then run.queue end as queue, run.concurrency_key, run.ttl,
-    run.region
+    run.region, run.version
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 join oncue.tasks as task
     on task.env_id = live.env_id
     and task.slug = run.task
-    and task.region = case when :has_regions::boolean then coalesce(run.region, '') else '' end
+    and task.region = case when :is_placed::boolean then coalesce(run.region, '') else '' end
+    and task.version = case when :is_placed::boolean then coalesce(run.version, '') else '' end
 where live.env_id = :env_id::int
   and live.status = 'PENDING_VERSION'
 order by live.run_id

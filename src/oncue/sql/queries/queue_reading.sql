@@ -39,7 +39,8 @@ select task.queue
 from oncue.tasks as task
 where task.env_id = :env_id::int
   and task.slug = :task::text
-  and task.region = '';
+  and task.region = ''
+  and task.version = '';
 
 -- name: count_queues :one QueueCount
 -- How many queues an environment has.
