@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from oncue.cli import output, settings
+from oncue.sdk.logger import TASK_LOGGER
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,6 +21,7 @@ _MARKS: Final = {
     "cancelled": ("■", "bright_black"),
     "lost": ("↺", "yellow"),
     "handed_back": ("↺", "yellow"),
+    "unloaded": ("…", "bright_black"),
 }
 """How an attempt can end; see ``worker/executor``."""
 
@@ -67,6 +69,11 @@ class _RunLines(logging.Handler):
                 self._write(clock.append(f"{mark} ", colour), fields)
             case "worker.announced":
                 self._console.print(clock.append(f"● worker ready, tasks: {fields['tasks']}", "green"), soft_wrap=True)
+            case None if record.name == TASK_LOGGER and record.levelno >= logging.INFO:
+                colour = (
+                    "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno > logging.INFO else "cyan"
+                )
+                self._console.print(clock.append("· ", colour).append(record.getMessage()), soft_wrap=True)
             case _ if record.levelno >= self._least:
                 self._others.emit(record)
 

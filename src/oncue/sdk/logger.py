@@ -14,7 +14,10 @@ from typing import Any, Final
 from oncue.protocol.logs import Level
 from oncue.sdk import execution
 
-_log: Final = logging.getLogger("oncue.task")
+TASK_LOGGER: Final = "oncue.task"
+"""The standard logger that has the lines too."""
+
+_log: Final = logging.getLogger(TASK_LOGGER)
 _LEVELS: Final[dict[Level, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
