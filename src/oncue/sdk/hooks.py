@@ -114,7 +114,7 @@ def read(options: HookOptions) -> Hooks:
 
 
 def on_start(hook: F) -> F:
-    """Call a function before the first attempt of every run: ``@hooks.on_start``."""
+    """Call a function before the first attempt of every run, each time it starts: ``@hooks.on_start``."""
     EVERY_TASK.on_start.append(hook)
     return hook
 
