@@ -30,6 +30,7 @@ def check(announcement: Announcement) -> None:
         BadRequest: Something cannot; says what was found and what is accepted.
         UnprocessableRequest: A machine does not exist.
     """
+    _check_number("places", announcement.places, 1, limits.MAX_PLACES)
     _check_number("pid", announcement.pid, 0, _INT4)
     for field, text in (("hostname", announcement.hostname), ("sdkVersion", announcement.sdk_version)):
         _check_text(field, text)

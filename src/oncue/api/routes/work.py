@@ -38,13 +38,11 @@ class Nothing(msgspec.Struct, frozen=True):
 async def announce(call: Call, announcement: Announcement) -> Answer:
     """Take a worker in."""
     settings, services = call.services.settings, call.services
-    if not 1 <= announcement.places <= limits.MAX_PLACES:
-        raise BadRequest(f"places: found {announcement.places}; expected 1 to {limits.MAX_PLACES:,}")
-    services.kinds.learn(announcement)
     await services.write(
         lambda tx, effects: workers.announce(tx, call.environment, announcement, lease=settings.lease, effects=effects),
         pool=services.control,
     )
+    services.kinds.learn(announcement)
     # Runs of these tasks may be parked, since long ago or only just now.
     services.upkeep.nudge("place_parked")
     telemetry.event(

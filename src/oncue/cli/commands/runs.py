@@ -10,6 +10,7 @@ from oncue.cli import client, options, output, settings
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from oncue.sdk.handles import RunHandle
     from oncue.sdk.run import ListedRun, Run
     from oncue.sdk.run_logs import LoggedLine
 
@@ -169,6 +170,11 @@ def replay(run_id: str, tags: tuple[str, ...], folder: Path | None, as_json: boo
         handle = runs.sync.replay(run_id, tags=tags or None, **chosen)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    report(handle, as_json=as_json)
+
+
+def report(handle: "RunHandle[Any]", *, as_json: bool) -> None:
+    """Write which run was triggered."""
     if as_json:
         output.json(handle.to_dict())
     else:

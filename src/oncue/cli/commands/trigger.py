@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from oncue.cli import client, options, output, settings
-from oncue.cli.commands.runs import describe
+from oncue.cli.commands.runs import describe, report
 
 if TYPE_CHECKING:
     from oncue.sdk.handles import RunHandle
@@ -69,11 +69,7 @@ def command(
         raise click.UsageError(str(error)) from error
     if wait:
         return _wait(handle, as_json=as_json)
-    if as_json:
-        output.json(handle.to_dict())
-    else:
-        click.echo(handle.id)
-        output.note(f"{task} is triggered; see `oncue runs show {handle.id}`")
+    report(handle, as_json=as_json)
     return 0
 
 
@@ -92,8 +88,7 @@ def _options(
         wanted["debounce"] = {"key": debounce, "delay": debounce_delay}
     if metadata is not None:
         wanted["metadata"] = _json(metadata.encode("utf-8", "surrogateescape"), "--metadata")
-    known: TriggerOptions = wanted
-    return known
+    return cast("TriggerOptions", wanted)
 
 
 def _read(given: str) -> Any:  # noqa: ANN401 - any JSON value
