@@ -138,6 +138,42 @@ async def test_run_with_a_result_at_work_is_left_alone() -> None:
     assert isinstance(await held.outcome(run), work.Succeeded)
 
 
+async def test_failure_that_a_branch_has_yet_to_raise_is_not_lost() -> None:
+    @task
+    async def parent() -> str:
+        running = execution.current.get()
+        assert running is not None
+
+        async def fails() -> None:
+            await running.wait_for_run("run_first")
+            await asyncio.sleep(0)
+            raise ValueError("the first one failed")
+
+        async def lasts() -> None:
+            await begun.wait()
+            await running.wait_for_run("run_second")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                group.create_task(lasts())
+        except ExceptionGroup:
+            return "ended the other"
+        return "went on"
+
+    held, begun = Held(parent, always=False), asyncio.Event()
+    run = held.start("parent")
+    await held.parked(run)
+    held.unloader._always = True
+    # The other branch begins its wait before this one has done anything with its result.
+    held.executor.runs[run.run_id].parking.settle("run_first", work.ChildSucceeded("run_first", "child"), resumes=True)
+    begun.set()
+
+    outcome = await held.outcome(run)
+    assert isinstance(outcome, work.Succeeded)
+    assert bytes(outcome.output) == b'"ended the other"'
+
+
 async def test_each_wait_unloads_a_run_once_where_that_is_always_done() -> None:
     @task
     async def parent() -> None:

@@ -57,7 +57,8 @@ class _Wait:
     __slots__ = ("error", "is_known", "is_open", "size_bytes", "value", "waiters", "was_read")
 
     def __init__(self) -> None:
-        self.waiters: list[asyncio.Future[Any]] = []
+        self.waiters: list[tuple[asyncio.Future[Any], asyncio.Task[Any] | None]] = []
+        """Each with the branch of the run's code that waits."""
         self.is_known = False
         """The result is here."""
         self.is_open = False
@@ -67,17 +68,8 @@ class _Wait:
         self.error: Exception | None = None
         self.size_bytes = 0
 
-    def open(self) -> None:
-        """Give the result to everybody who waits for it."""
-        self.is_open = True
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            self.give(waiter)
-
     def give(self, waiter: asyncio.Future[Any]) -> None:
-        """Give the result to one who waits for it, unless that has been given up."""
-        if waiter.done():
-            return
+        """Give the result to one who waits for it."""
         self.was_read = True
         if self.error is None:
             waiter.set_result(self.value)
@@ -88,7 +80,7 @@ class _Wait:
 class Parking:
     """What one run waits for; to be used on the worker's event loop only."""
 
-    __slots__ = ("_arrived", "_has_given", "_kept_bytes", "_resumed", "_run", "_unknown", "_waits")
+    __slots__ = ("_arrived", "_at_work", "_has_given", "_kept_bytes", "_resumed", "_run", "_unknown", "_waits")
 
     def __init__(self, run: Parked) -> None:
         self._run = run
@@ -99,13 +91,17 @@ class Parking:
         """Results for which the run is in line; None: it is not in line."""
         self._resumed = False
         self._has_given = False
-        """A result was given to code that has not begun another wait since."""
+        """A result was given to code while the run waits for others: it may do something with it beside these."""
+        self._at_work: set[asyncio.Task[Any]] | None = None
+        """Branches of the code that got a result and have not begun another wait since; some may have ended."""
         self._kept_bytes = 0
 
     @property
     def is_quiet(self) -> bool:
         """Whether all that is known of the run is that it waits: no result is on its way to its code, or at work."""
-        return self._unknown > 0 and self._arrived is None and not self._has_given
+        if not self._unknown or self._arrived is not None or self._has_given:
+            return False
+        return self._at_work is None or all(branch.done() for branch in self._at_work)
 
     def open_targets(self) -> list[str]:
         """Return what it waits for."""
@@ -124,19 +120,22 @@ class Parking:
             cancelled the wait itself stays, as the server knows it.
         """
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        branch = asyncio.current_task()
         wait = self._waits.get(target)
         if wait is not None and wait.is_open:
-            self._has_given = True
-            wait.give(waiter)
+            self._give(wait, waiter, branch)
             return waiter
+        if not self._unknown:
+            self._has_given = False
+        if self._at_work is not None and branch is not None:
+            self._at_work.discard(branch)
         if wait is None:
             wait = self._waits[target] = _Wait()
             self._unknown += 1
             self._resumed = False
             if self._run.has_place:
                 self._run.park()
-        wait.waiters.append(waiter)
-        self._has_given = False
+        wait.waiters.append((waiter, branch))
         self._run.waits()
         return waiter
 
@@ -171,7 +170,7 @@ class Parking:
     def stop(self, error: RunStopped | None) -> None:
         """End every wait: with an error, or cancelled where there is none."""
         for wait in self._waits.values():
-            for waiter in wait.waiters:
+            for waiter, _ in wait.waiters:
                 if waiter.done():
                     continue
                 if error is None:
@@ -193,10 +192,21 @@ class Parking:
     def _open(self, wait: _Wait) -> None:
         if not wait.is_open:
             self._kept_bytes += wait.size_bytes
-        self._has_given = self._has_given or bool(wait.waiters)
-        wait.open()
+        wait.is_open = True
+        waiters, wait.waiters = wait.waiters, []
+        for waiter, branch in waiters:
+            self._give(wait, waiter, branch)
         if self._kept_bytes > KEPT_BYTES:
             self._forget(wait)
+
+    def _give(self, wait: _Wait, waiter: asyncio.Future[Any], branch: asyncio.Task[Any] | None) -> None:
+        if waiter.done():
+            return
+        self._has_given = True
+        if branch is not None:
+            self._at_work = self._at_work or set()
+            self._at_work.add(branch)
+        wait.give(waiter)
 
     def _forget(self, latest: _Wait) -> None:
         """Drop results that have been read, oldest first, but not the latest."""

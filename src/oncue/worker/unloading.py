@@ -21,6 +21,10 @@ from oncue.worker.runs import HeldRun, Stop
 _LOOK_S: Final = 1.0
 """How often the size of the process is looked at."""
 
+_TURNS: Final = 5
+"""Rounds of the event loop between a wait and its unloading: the code that called comes to its await, and what another
+branch does with a result that came at the same moment, such as to end a group of tasks, is done."""
+
 _SHARE: Final = 10
 """One in so many parked runs is unloaded at once where memory is short: it takes a while to see what that brought."""
 
@@ -59,8 +63,7 @@ class Unloader:
         """Take note that a run waits for one thing more."""
         self._parked[run] = None
         if self._always or self._is_leaving:
-            # The code that called has to come to its await first.
-            self._loop.call_soon(self._unload_waiting, run)
+            self._loop.call_soon(self._unload_waiting, run, _TURNS)
         elif len(self._parked) > self._max_parked:
             self._unload(1)
 
@@ -97,8 +100,11 @@ class Unloader:
             self._stop(run, Stop.UNLOADED)
         return len(chosen)
 
-    def _unload_waiting(self, run: HeldRun) -> None:
+    def _unload_waiting(self, run: HeldRun, turns: int) -> None:
         if run not in self._parked or not run.may_be_unloaded:
+            return
+        if turns:
+            self._loop.call_soon(self._unload_waiting, run, turns - 1)
             return
         begun = {(run.run_id, target) for target in run.parking.open_targets()}
         if self._is_leaving or begun - self._begun:
