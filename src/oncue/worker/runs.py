@@ -31,6 +31,9 @@ from oncue.worker.time_limit import TimeLimit
 
 T = TypeVar("T")
 _NS_PER_MS: Final = 1_000_000
+_WAITING_CALLS: Final = frozenset({"wait", "batch-wait", "moment", "token"})
+"""Kinds of durable calls that end in a wait."""
+
 _flushers: Final = threading.Lock()
 """Held while a run gets its flusher, so that two threads of one run get the same."""
 
@@ -85,6 +88,7 @@ class HeldRun:
 
     __slots__ = (
         "_assignment",
+        "_calling",
         "_calls",
         "_context",
         "_flusher",
@@ -122,6 +126,8 @@ class HeldRun:
         """What it waited for when it was unloaded."""
         self._assignment: Assignment | None = assignment
         self._context: Context | None = None
+        self._calling = 0
+        """Calls made that will wait and do not yet: what they ask for is on its way to the server."""
         self._calls: dict[str, itertools.count[int]] | None = None
         self._flusher: MetadataFlusher | None = None
         self._parking: Parking | None = None
@@ -159,10 +165,14 @@ class HeldRun:
 
     @property
     def may_be_unloaded(self) -> bool:
-        """Whether it does nothing but wait, and its task allows to start it again."""
+        """Whether it does nothing but wait, and its task allows to start it again.
+
+        A call that is on its way would be lost: what it is to wait for may not be there yet, and would wake nobody.
+        """
         return (
             not self.is_over
             and not self.has_place
+            and not self._calling
             and self._parking is not None
             and self._parking.is_quiet
             and self.task is not None
@@ -256,6 +266,8 @@ class HeldRun:
             RunStopped: The run must not go on.
         """
         self._check()
+        if kind in _WAITING_CALLS:
+            self._calling += 1
         name = f"{kind}:{task}"
         if key is not None:
             return f"{name}={key}"
@@ -338,7 +350,9 @@ class HeldRun:
         if asyncio.get_running_loop() is not loop:
             # User code on a loop of its own, in a thread it started: the wait belongs to the worker's loop.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._wait(target), loop))
-        return await self.parking.wait(target)
+        waiter = self.parking.wait(target)
+        self._calling = max(0, self._calling - 1)
+        return await waiter
 
     def _check(self) -> None:
         if self.stopped is not None:
