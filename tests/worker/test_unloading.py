@@ -174,6 +174,31 @@ async def test_failure_that_a_branch_has_yet_to_raise_is_not_lost() -> None:
     assert bytes(outcome.output) == b'"ended the other"'
 
 
+async def test_run_with_a_call_on_its_way_is_left_alone() -> None:
+    @task
+    async def parent() -> None:
+        running = execution.current.get()
+        assert running is not None
+        for child in ("first", "second"):
+            running.call_key("wait", child)
+        await asyncio.gather(running.wait_for_run("run_first"), late(running))
+
+    async def late(running: execution.Execution) -> None:
+        await answered.wait()
+        await running.wait_for_run("run_second")
+
+    held, answered = Held(parent), asyncio.Event()
+    run = held.start("parent")
+    await held.parked(run)
+    # The other call has yet to be answered: what it asks for may not be there.
+    assert held.unloader.unload_all() == 0
+
+    answered.set()
+    outcome = await held.outcome(run)
+    assert isinstance(outcome, work.Unloaded)
+    assert outcome.waits_for == ["run_first", "run_second"]
+
+
 async def test_each_wait_unloads_a_run_once_where_that_is_always_done() -> None:
     @task
     async def parent() -> None:
