@@ -30,9 +30,8 @@ def effective(
 
     Source: wire contract §8.4: option, task, ten minutes in development; elsewhere at most 14 days.
     """
-    is_development = environment.kind == "DEVELOPMENT"
-    default = _DEVELOPMENT if is_development else None
+    default = _DEVELOPMENT if environment.is_development else None
     wanted = next((said for said in (option, task, default) if said is not None), None) or None
-    if is_development:
+    if environment.is_development:
         return wanted
     return _LONGEST if wanted is None else min(wanted, _LONGEST)

@@ -126,14 +126,9 @@ class Where(TypedDict):
 
 def where(environment: Environment, region: str | None, version: str | None) -> Where:
     """Return for whose workers a run is that asks for a region or a version, as fields of ``Wanted``."""
-    if not is_placed(environment):
+    if environment.is_development:
         return {"region": "", "version": ""}
     return {"region": region or "", "version": version or ""}
-
-
-def is_placed(environment: Environment) -> bool:
-    """Whether regions and versions count. In development all run where a worker is, on the code as it is now."""
-    return environment.kind != "DEVELOPMENT"
 
 
 async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, effects: Effects) -> int:
@@ -142,7 +137,7 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     Returns:
         How many were placed; ``GROUP`` means there may be more.
     """
-    parked = await _lock_parked(tx, env_id=environment.id, is_placed=is_placed(environment), limit=GROUP)
+    parked = await _lock_parked(tx, env_id=environment.id, is_placed=not environment.is_development, limit=GROUP)
     if not parked:
         return 0
     wants = {

@@ -13,6 +13,11 @@ class Environment(msgspec.Struct, frozen=True):
     slug: str
     kind: Literal["DEVELOPMENT", "PRODUCTION"]
 
+    @property
+    def is_development(self) -> bool:
+        """Whether it is where code is written: runs go wherever a worker is, on the code as it is now."""
+        return self.kind == "DEVELOPMENT"
+
 
 class RunId(msgspec.Struct, frozen=True):
     """The id of a run, as a query returns it."""

@@ -25,7 +25,7 @@ _lock_to_version = _sql.none("lock_to_version")
 
 async def lock(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], version: str) -> None:
     """Lock runs that were just claimed to the version of their worker, but for those that are locked already."""
-    if environment.kind == "DEVELOPMENT":
+    if environment.is_development:
         return
     await _make_lines_of_version(tx, env_id=environment.id, run_ids=runs, version=version)
     await _join_lines_of_version(tx, env_id=environment.id, run_ids=runs, version=version)

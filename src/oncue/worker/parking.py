@@ -14,6 +14,7 @@ Life of a run, this module's part::
 """
 
 import asyncio
+import weakref
 from typing import Any, Final, Protocol
 
 from oncue.protocol.errors import RunStopped
@@ -92,7 +93,7 @@ class Parking:
         self._resumed = False
         self._has_given = False
         """A result was given to code while the run waits for others: it may do something with it beside these."""
-        self._at_work: set[asyncio.Task[Any]] | None = None
+        self._at_work: weakref.WeakSet[asyncio.Task[Any]] | None = None
         """Branches of the code that got a result and have not begun another wait since; some may have ended."""
         self._kept_bytes = 0
 
@@ -204,7 +205,9 @@ class Parking:
             return
         self._has_given = True
         if branch is not None:
-            self._at_work = self._at_work or set()
+            if self._at_work is None:
+                # Weak: a branch that has ended is not to be kept, with what it returned, until the run ends.
+                self._at_work = weakref.WeakSet()
             self._at_work.add(branch)
         wait.give(waiter)
 
