@@ -26,6 +26,18 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "invariant.violated": (logging.ERROR, "a counter differed from the rows it stands for and was corrected: a bug"),
     "lease.doubted": (logging.WARNING, "a worker was silent for longer than its lease; it takes no runs for now"),
     "lease.expired": (logging.WARNING, "a worker was silent too long; its runs go back in line"),
+    "isolation.died": (
+        logging.WARNING,
+        "the process that makes those of isolated runs ended by itself, and they with it; the next run starts another",
+    ),
+    "isolation.threads": (
+        logging.WARNING,
+        "a module of tasks starts threads when it is imported, which the processes of isolated runs do not have",
+    ),
+    "isolation.ungrouped": (
+        logging.WARNING,
+        "a run's process could not be given a control group; its memory and CPU time are looked at instead",
+    ),
     "leave.failed": (logging.WARNING, "a worker could not say good-bye; its runs come back when its lease runs out"),
     "logs.dropped": (
         logging.WARNING,
@@ -39,6 +51,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
     "postgres.started": (logging.INFO, "the embedded PostgreSQL is up"),
     "postgres.stopped": (logging.INFO, "the embedded PostgreSQL is down"),
+    "process.killed": (logging.WARNING, "the process of a run that was told to stop did not, and was killed"),
     "queue.overridden": (logging.INFO, "somebody set a limit for a queue that wins over the code's"),
     "queue.paused": (logging.INFO, "somebody paused a queue: no run of it is handed out"),
     "queue.reset": (logging.INFO, "somebody let the code's limit of a queue hold again"),

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from oncue.cli import logs
-from oncue.worker.runs import Stop
+from oncue.worker.base_execution import Stop
 
 ENDS = ["succeeded", "failed", *(stop.name.lower() for stop in Stop)]
 

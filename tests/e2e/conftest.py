@@ -19,6 +19,7 @@ EVERYDAY = (
     "pauses",
     "cancelled",
     "logging_tasks",
+    "isolated",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

@@ -15,9 +15,16 @@ from oncue.protocol.codec import NOTHING
 from oncue.protocol.errors import ApiError
 from oncue.protocol.logs import LogLine, LogsKept, LogsRequest
 from oncue.protocol.metadata import MetadataUpdate, MetadataView
+from oncue.sdk.settings import Settings
+from oncue.worker.isolation.warm import WarmProcess
 
 LONG_S = 20.0
 """A deadline for what takes milliseconds, generous for a machine that is busy."""
+
+
+def no_processes() -> WarmProcess:
+    """Return what makes processes for isolated runs, for tests that have none."""
+    return WarmProcess((), Settings("http://127.0.0.1:9", "tr_dev_sk_none"), "INFO")
 
 
 class MetadataCall(NamedTuple):

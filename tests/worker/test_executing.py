@@ -14,14 +14,15 @@ from oncue import AbortRun, BatchTriggerError, Context, RateLimited, RetryAfter,
 from oncue.protocol import work
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.sdk import execution
+from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor, Report
 from oncue.worker.log_shipping import LogShipper
 from oncue.worker.places import Places
-from oncue.worker.runs import Session, Stop
+from oncue.worker.runs import Session
 from oncue.worker.threads import Threads
 from oncue.worker.unloading import Unloader
 from tests.worker.conftest import Start
-from tests.worker.network import LONG_S, FarEnd, Silent, assignment
+from tests.worker.network import LONG_S, FarEnd, Silent, assignment, no_processes
 
 
 def keeping(executor: Executor) -> Unloader:
@@ -378,7 +379,9 @@ async def test_run_stopped_before_its_first_step_frees_its_place() -> None:
     async def never() -> None: ...
 
     places, reported = Places(1), list[work.Outcome]()
-    executor = Executor({"never": never}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
+    executor = Executor(
+        {"never": never}, places, Threads(asyncio.get_running_loop(), 1), no_processes(), into(reported)
+    )
     run, waiting = assignment("never"), assignment("never")
     executor.start([run, waiting], Session("worker_w", "dev", places, keeping(executor), LogShipper(Silent())))
     for held in list(executor.runs.values()):
@@ -398,7 +401,9 @@ async def test_ten_thousand_parked_coroutines_stay_below_100_mb() -> None:
         await running.wait_for_run("run_child")
 
     places, reported = Places(100), list[work.Outcome]()
-    executor = Executor({"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), into(reported))
+    executor = Executor(
+        {"parent": parent}, places, Threads(asyncio.get_running_loop(), 1), no_processes(), into(reported)
+    )
     session = Session("worker_w", "dev", places, keeping(executor), LogShipper(Silent()))
     before_bytes = resident_bytes()
     for _ in range(100):

@@ -9,13 +9,14 @@ from oncue import RunLost, task
 from oncue.protocol import work
 from oncue.sdk import execution
 from oncue.sdk.task import Task
+from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor
 from oncue.worker.log_shipping import LogShipper
 from oncue.worker.places import Places
-from oncue.worker.runs import HeldRun, Session, Stop
+from oncue.worker.runs import HeldRun, Session
 from oncue.worker.threads import Threads
 from oncue.worker.unloading import Unloader, resident_bytes
-from tests.worker.network import LONG_S, Silent, assignment
+from tests.worker.network import LONG_S, Silent, assignment, no_processes
 
 
 class Held:
@@ -25,7 +26,9 @@ class Held:
         self.reported: list[work.Outcome] = []
         self.places = Places(10)
         known = {each.id: each for each in tasks}
-        self.executor = Executor(known, self.places, Threads(asyncio.get_running_loop(), 1), self._report)
+        self.executor = Executor(
+            known, self.places, Threads(asyncio.get_running_loop(), 1), no_processes(), self._report
+        )
         self.unloader = Unloader(self._stop, max_parked=max_parked, max_memory_bytes=None, always=always)
         self.session = Session("worker_w", "dev", self.places, self.unloader, LogShipper(Silent()))
 

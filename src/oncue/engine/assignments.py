@@ -8,7 +8,7 @@ import msgspec
 
 from oncue.engine.option_rules import show_priority
 from oncue.engine.results import raw
-from oncue.protocol import ids
+from oncue.protocol import ids, machines
 from oncue.protocol.work import Assignment
 
 _MS: Final = datetime.timedelta(milliseconds=1)
@@ -31,6 +31,7 @@ class Claimed(msgspec.Struct, frozen=True):
     priority: int
     max_attempts: int | None
     max_duration: datetime.timedelta | None
+    machine: str | None
     parent_id: uuid.UUID | None
     root_id: uuid.UUID | None
     depth: int
@@ -56,6 +57,7 @@ def assignment(row: Claimed) -> Assignment:
         priority=show_priority(row.priority),
         max_attempts=row.max_attempts,
         max_duration_ms=None if row.max_duration is None else row.max_duration // _MS,
+        machine=row.machine or machines.DEFAULT,
         parent_id=None if row.parent_id is None else ids.show(ids.RUN, row.parent_id),
         root_id=None if row.root_id is None else ids.show(ids.RUN, row.root_id),
         depth=row.depth,

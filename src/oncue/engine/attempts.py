@@ -11,7 +11,7 @@ Life of a run, this module's part::
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,8 @@ from oncue.engine.rows import Environment
 from oncue.protocol import ids
 from oncue.protocol.failures import shown
 from oncue.protocol.retry import RetryPolicy
-from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded, Unloaded
+from oncue.protocol.status import FinalStatus
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, OutOfMemory, Succeeded, Unloaded
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -34,6 +35,7 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     run_id: uuid.UUID
     attempt: int
     max_attempts: int | None
+    machine: str | None
     retry: str | None
 
 
@@ -47,11 +49,22 @@ class Released(msgspec.Struct, frozen=True):
     was_resuming: bool
 
 
+class _Next(NamedTuple):
+    """An attempt that failed and is followed by another."""
+
+    run: uuid.UUID
+    epoch: int
+    ran_ms: int
+    wait: datetime.timedelta
+    machine: str | None
+    """Where the run had too little memory; None: the one that it has."""
+
+
 class _Told(msgspec.Struct):
     """Outcomes by what they ask for."""
 
     endings: list[Ending]
-    failures: list[tuple[uuid.UUID, Failed]]
+    failures: list[tuple[uuid.UUID, Failed | OutOfMemory]]
     returned: list[tuple[uuid.UUID, int]]
     unloaded: list[tuple[uuid.UUID, Unloaded]]
 
@@ -104,7 +117,7 @@ def _sorted(outcomes: Sequence[Outcome]) -> _Told:
                 told.endings.append(Ending(run, epoch, "COMPLETED_SUCCESSFULLY", ran_ms, text, type_))
             case Ended(epoch=epoch, ran_ms=ran_ms, status=status, error=error):
                 told.endings.append(Ending(run, epoch, status, ran_ms, error=error))
-            case Failed():
+            case Failed() | OutOfMemory():
                 told.failures.append((run, outcome))
             case HandedBack(epoch=epoch):
                 told.returned.append((run, epoch))
@@ -117,39 +130,44 @@ async def _decide(
     tx: Tx,
     environment: Environment,
     worker: uuid.UUID,
-    failures: Sequence[tuple[uuid.UUID, Failed]],
+    failures: Sequence[tuple[uuid.UUID, Failed | OutOfMemory]],
     effects: Effects,
-) -> tuple[list[tuple[uuid.UUID, Failed, datetime.timedelta]], list[Ending]]:
+) -> tuple[list[_Next], list[Ending]]:
     rows = await _failed_attempts(tx, env_id=environment.id, worker_id=worker, run_ids=[run for run, _ in failures])
     held = {row.run_id: row for row in rows}
-    retried: list[tuple[uuid.UUID, Failed, datetime.timedelta]] = []
+    retried: list[_Next] = []
     failed: list[Ending] = []
     for run, failure in failures:
         row = held.get(run)
-        wait = None
+        following = None if row is None else _following(row, failure)
         if row is not None:
-            policy = None if row.retry is None else msgspec.json.decode(row.retry, type=RetryPolicy)
-            wait = retries.wait_after(failure, row.attempt, policy=policy, max_attempts=row.max_attempts)
             effects.tell(
                 "attempt.failed",
                 run_id=ids.show(ids.RUN, run),
                 attempt=row.attempt,
                 error=shown(failure.error).name,
-                retry_ms=None if wait is None else wait // _MS,
+                retry_ms=None if following is None else following.wait // _MS,
             )
-        if wait is None:
-            failed.append(Ending(run, failure.epoch, "COMPLETED_WITH_ERRORS", failure.ran_ms, error=failure.error))
+        if following is None:
+            status: FinalStatus = "CRASHED" if isinstance(failure, OutOfMemory) else "COMPLETED_WITH_ERRORS"
+            failed.append(Ending(run, failure.epoch, status, failure.ran_ms, error=failure.error))
         else:
-            retried.append((run, failure, wait))
+            retried.append(following)
     return retried, failed
 
 
+def _following(row: FailedAttempt, failure: Failed | OutOfMemory) -> _Next | None:
+    """Return the attempt after one that failed, if there is one."""
+    policy = None if row.retry is None else msgspec.json.decode(row.retry, type=RetryPolicy)
+    wait = retries.wait_after(failure, row.attempt, policy=policy, max_attempts=row.max_attempts)
+    machine = retries.machine_after(failure, policy=policy, machine=row.machine)
+    if wait is None or (isinstance(failure, OutOfMemory) and machine is None):
+        return None
+    return _Next(row.run_id, failure.epoch, failure.ran_ms, wait, machine)
+
+
 async def _retry_later(
-    tx: Tx,
-    environment: Environment,
-    worker: uuid.UUID,
-    retried: Sequence[tuple[uuid.UUID, Failed, datetime.timedelta]],
-    changes: Changes,
+    tx: Tx, environment: Environment, worker: uuid.UUID, retried: Sequence[_Next], changes: Changes
 ) -> set[uuid.UUID]:
     if not retried:
         return set()
@@ -157,13 +175,14 @@ async def _retry_later(
         tx,
         env_id=environment.id,
         worker_id=worker,
-        run_ids=[run for run, _, _ in retried],
-        epochs=[failure.epoch for _, failure, _ in retried],
-        waits=[wait for _, _, wait in retried],
-        ran_ms=[failure.ran_ms for _, failure, _ in retried],
+        run_ids=[following.run for following in retried],
+        epochs=[following.epoch for following in retried],
+        waits=[following.wait for following in retried],
+        ran_ms=[following.ran_ms for following in retried],
+        machines=[following.machine for following in retried],
     )
     await _clean_up(tx, environment, released, changes)
-    return {run for run, _, _ in retried} - {row.run_id for row in released}
+    return {following.run for following in retried} - {row.run_id for row in released}
 
 
 async def _give_back(

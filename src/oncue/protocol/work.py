@@ -16,6 +16,7 @@ import msgspec
 
 from oncue.protocol.codec import JSON, NOTHING
 from oncue.protocol.failures import RunError
+from oncue.protocol.machines import DEFAULT
 from oncue.protocol.retry import RetryPolicy
 
 
@@ -30,6 +31,8 @@ class TaskDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     a queue that is declared elsewhere."""
     retry: RetryPolicy | None = None
     machine: str | None = None
+    isolated: bool = False
+    """Its runs have processes of their own, and take CPUs and memory of a worker's."""
     ttl_ms: int | None = None
     max_duration_ms: int | None = None
     payload_schema: msgspec.Raw = NOTHING
@@ -99,6 +102,9 @@ class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     priority: float = 0
     max_attempts: int | None = None
     max_duration_ms: int | None = None
+    machine: str = DEFAULT
+    """What the run is held to where it has a process of its own: where its task asks for one, and wherever this is not
+    the default."""
     parent_id: str | None = None
     root_id: str | None = None
     depth: int = 0
@@ -279,6 +285,18 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="outcome", renam
     error: RunError
 
 
+class OutOfMemory(msgspec.Struct, frozen=True, tag="out_of_memory", tag_field="outcome", rename="camel"):
+    """The run's process used up the memory of its machine.
+
+    Followed by another attempt only where the task declares a machine for that, and the run does not have it yet.
+    """
+
+    run_id: str
+    epoch: int
+    ran_ms: int
+    error: RunError
+
+
 class HandedBack(msgspec.Struct, frozen=True, tag="handed_back", tag_field="outcome", rename="camel"):
     """The worker leaves before the run is done: somebody else starts it again. Costs no attempt."""
 
@@ -300,7 +318,7 @@ class Unloaded(msgspec.Struct, frozen=True, tag="unloaded", tag_field="outcome",
     """The runs, batches and waitpoints whose results the worker had not got; at least one."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | Ended | HandedBack | Unloaded
+Outcome: TypeAlias = Succeeded | Failed | Ended | OutOfMemory | HandedBack | Unloaded
 
 
 class OutcomesRequest(msgspec.Struct, frozen=True, rename="camel"):

@@ -72,6 +72,7 @@ def task(
     queue: str | Queue | QueueDict | None = None,
     retry: RetryPolicy | Mapping[str, Any] | None = None,
     machine: Machine | None = None,
+    isolate: bool = False,
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
@@ -86,6 +87,7 @@ def task(
     queue: str | Queue | QueueDict | None = None,
     retry: RetryPolicy | Mapping[str, Any] | None = None,
     machine: str | None = None,
+    isolate: bool = False,
     max_duration: Duration | None = None,
     ttl: Duration | None = None,
     strict: bool = False,
@@ -102,7 +104,8 @@ def task(
         id: 1 to 256 characters, one of its own in the environment; by default the function's name with dashes.
         queue: A name, ``queue(...)`` or a dict; by default a queue of the task's own.
         retry: ``Retry(...)`` or a dict of its arguments; by default one attempt.
-        machine: Preset of memory and CPU. Recorded and shown; it has no effect yet.
+        machine: Preset of memory and CPU: each run has a process of its own that is held to it.
+        isolate: A process of its own for each run, held to ``small-1x`` where no machine is named.
         max_duration: Longest compute time of an attempt; numbers are seconds.
         ttl: How long a run may wait before it starts; numbers are seconds.
         strict: A run that is started again and calls with another payload than before fails with ``CallDiffers``.
@@ -112,11 +115,6 @@ def task(
     Raises:
         TypeError: A task cannot be called with the function's parameters; says what is accepted.
         ValueError: A setting makes no sense, or another function has the id; names both places.
-
-    Example::
-
-        @task(queue=queue("emails", concurrency_limit=10), retry=Retry(max_attempts=4))
-        async def email_sequence(payload: EmailSequence, ctx: Context) -> Receipt: ...
     """
 
     def decorate(function: Callable[..., Any]) -> AsyncTask[Any, Any] | SyncTask[Any, Any]:
@@ -128,6 +126,7 @@ def task(
             queue=None if queue is None else queues.read(queue),
             retry=_retry(retry),
             machine=_machine(machine),
+            isolate=isolate,
             max_duration=None if max_duration is None else durations.read(max_duration, "max_duration"),
             ttl=None if ttl is None else durations.read(ttl, "ttl"),
             strict=strict,

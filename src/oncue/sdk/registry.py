@@ -73,6 +73,7 @@ def declaration(task: "Task[Any, Any]") -> "TaskDeclaration":
         concurrency_limit=limit,
         retry=task.retry,
         machine=task.machine,
+        isolated=task.is_isolated,
         ttl_ms=None if task.ttl is None else task.ttl // one_ms,
         max_duration_ms=None if task.max_duration is None else task.max_duration // one_ms,
         payload_schema=task.payload_shape.json_schema(),

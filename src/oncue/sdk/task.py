@@ -58,6 +58,7 @@ class Task(Generic[P_contra, R_co]):
         queue: Queue | None = None,
         retry: RetryPolicy | None = None,
         machine: str | None = None,
+        isolate: bool = False,
         max_duration: datetime.timedelta | None = None,
         ttl: datetime.timedelta | None = None,
         strict: bool = False,
@@ -72,6 +73,9 @@ class Task(Generic[P_contra, R_co]):
         self.retry = retry
         """None for one attempt."""
         self.machine = machine
+        """What its runs are held to; None for the default."""
+        self.is_isolated = isolate or machine is not None
+        """Whether each run has a process of its own; one that asks for another machine than the default has anyway."""
         self.max_duration = max_duration
         self.ttl = ttl
         self.strict = strict

@@ -20,22 +20,20 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from oncue import telemetry
-from oncue.protocol.errors import PayloadValidationError
 from oncue.protocol.failures import shown
-from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome, Unloaded
+from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome, OutOfMemory, Unloaded
 from oncue.sdk import execution
-from oncue.sdk.context import local_context
 from oncue.sdk.task import Task
-from oncue.worker import lifecycle, outcomes
+from oncue.worker import arguments, lifecycle, outcomes
+from oncue.worker.base_execution import Stop
+from oncue.worker.isolation import isolated
+from oncue.worker.isolation.warm import WarmProcess
 from oncue.worker.places import Places
-from oncue.worker.runs import HeldRun, Session, Stop
+from oncue.worker.runs import HeldRun, Session
 from oncue.worker.threads import Threads
 from oncue.worker.time_limit import TimeLimit
 
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
-
-_NO_CONTEXT: Final = local_context("none", None, "none")
-"""For tasks that take none, and never see it."""
 
 
 class Report(Protocol):
@@ -48,18 +46,27 @@ class Report(Protocol):
 class Executor:
     """The runs that this process holds; to be used on its event loop only."""
 
-    def __init__(self, tasks: Mapping[str, Task[Any, Any]], places: Places, threads: Threads, report: Report) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[Any, Any]],
+        places: Places,
+        threads: Threads,
+        processes: WarmProcess,
+        report: Report,
+    ) -> None:
         """Hold no run yet.
 
         Args:
             tasks: What can be run, by id.
             places: How many at once.
             threads: For plain functions.
+            processes: For isolated runs.
             report: Takes each outcome, and what has to be done before it is delivered.
         """
         self._tasks = tasks
         self._places = places
         self._threads = threads
+        self._processes = processes
         self._report = report
         self.runs: dict[str, HeldRun] = {}
         """What is held, by run id: executing, parked or in line for a place."""
@@ -146,30 +153,43 @@ class Executor:
         run.begin()
         if telemetry.is_heard("attempt.started"):
             telemetry.event("attempt.started", task=run.task_id, run_id=run.run_id)
+        if run.is_isolated:
+            run.future = run.session.loop.create_task(self._drive_process(run, assignment))
+            return
         execution.current.set(run)
         try:
-            arguments = _arguments(run, task, assignment)
+            parameters = arguments.read(run, task, assignment)
         except Exception as error:  # noqa: BLE001 - an annotation's own code may raise anything
-            self._finish(run, _not_read(run, error))
+            self._finish(run, arguments.not_read(run, error))
             return
-        function = lifecycle.around(run, task, arguments)
+        function = lifecycle.around(run, task, parameters)
         if task.is_async:
-            run.future = run.session.loop.create_task(self._drive(run, function, arguments))
+            run.future = run.session.loop.create_task(self._drive(run, function, parameters))
         else:
             # Each run has a context of its own, as asyncio gives one to each of its tasks.
             context = contextvars.copy_context()
-            code = functools.partial(context.run, function, *arguments)
+            code = functools.partial(context.run, function, *parameters)
             self._threads.submit(*_on_thread(run, code, self._finish))
 
-    async def _drive(self, run: HeldRun, function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:
+    async def _drive(self, run: HeldRun, function: Callable[..., Awaitable[Any]], parameters: tuple[Any, ...]) -> None:
         try:
-            code = function(*arguments)
+            code = function(*parameters)
             # A run may be parked for days; its payload lives as long as the task's own code wants it.
-            del arguments
+            del parameters
             value = await code
             outcome = outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value)
         except BaseException as error:  # noqa: BLE001 - nothing that user code raises may end the worker
             outcome = outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error)
+        self._finish(run, outcome)
+
+    async def _drive_process(self, run: HeldRun, assignment: Assignment) -> None:
+        begun = isolated.execute(run, assignment, self._processes)
+        # A run may be parked for days, and its process has the payload.
+        del assignment
+        try:
+            outcome = await begun
+        except asyncio.CancelledError:
+            outcome = None
         self._finish(run, outcome)
 
     def _finish(self, run: HeldRun, outcome: Outcome | None) -> None:
@@ -199,12 +219,6 @@ def _limited(assignment: Assignment, task: Task[Any, Any] | None) -> Assignment:
     if task is None or task.max_duration is None or assignment.max_duration_ms is not None:
         return assignment
     return msgspec.structs.replace(assignment, max_duration_ms=task.max_duration // _ONE_MS)
-
-
-def _arguments(run: HeldRun, task: Task[Any, Any], assignment: Assignment) -> tuple[Any, ...]:
-    # A context costs more than the rest of the start, and most tasks take none.
-    context = run.context if task.parameters == 2 else _NO_CONTEXT  # noqa: PLR2004 - (payload, ctx)
-    return task.arguments(assignment.payload, assignment.payload_type, context)
 
 
 def _on_thread(
@@ -241,16 +255,10 @@ def _tell_end(run: HeldRun, outcome: Outcome | None) -> None:
     match outcome:
         case _ if run.stopped is not None:
             how = run.stopped.name.lower()
-        case Failed(error=found) | Ended(error=found):
+        case Failed(error=found) | Ended(error=found) | OutOfMemory(error=found):
             how, error = "failed", str(shown(found))
         case HandedBack():
             how = "handed_back"
         case _:
             how = "succeeded"
     telemetry.event("attempt.ended", task=run.task_id, run_id=run.run_id, ran_ms=run.ran_ms(), outcome=how, error=error)
-
-
-def _not_read(run: HeldRun, error: Exception) -> Outcome:
-    if not isinstance(error, PayloadValidationError):
-        error = PayloadValidationError(f"the payload of task {run.task_id!r} cannot be read: {error}")
-    return outcomes.raised(run.run_id, run.epoch, 0, error)

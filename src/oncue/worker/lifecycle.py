@@ -18,10 +18,10 @@ from oncue import telemetry
 from oncue.protocol.errors import AbortRun, PayloadValidationError, RunCancelled, RunStopped
 from oncue.sdk.hooks import EVERY_TASK, Hook, Hooks, RunEvent
 from oncue.sdk.task import Task
-from oncue.worker.runs import HeldRun, Stop
+from oncue.worker.base_execution import BaseExecution, Stop
 
 
-def around(run: HeldRun, task: Task[Any, Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+def around(run: BaseExecution, task: Task[Any, Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
     """Return what to call in place of the task's function: that itself where there are no hooks."""
     hooks = EVERY_TASK if task.hooks is None else task.hooks.within(EVERY_TASK)
     if not hooks:
@@ -33,7 +33,7 @@ def around(run: HeldRun, task: Task[Any, Any], arguments: tuple[Any, ...]) -> Ca
 class _Life:
     """One attempt with its hooks."""
 
-    def __init__(self, run: HeldRun, task: Task[Any, Any], hooks: Hooks, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, run: BaseExecution, task: Task[Any, Any], hooks: Hooks, arguments: tuple[Any, ...]) -> None:
         self._run, self._task, self._hooks = run, task, hooks
         self._event = RunEvent(run.context, arguments[0] if arguments else None)
 

@@ -127,6 +127,12 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+def plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a line's fields as they will be read: as JSON has them."""
+    document = _document(fields)
+    return msgspec.json.decode(document) if document else {}
+
+
 def _document(fields: dict[str, Any]) -> msgspec.Raw:
     if not fields:
         return codec.NOTHING

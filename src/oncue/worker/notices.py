@@ -26,9 +26,10 @@ from oncue.protocol.work import (
     StopRun,
     WaitpointSettled,
 )
+from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor
 from oncue.worker.outage import Outage
-from oncue.worker.runs import HeldRun, Stop
+from oncue.worker.runs import HeldRun
 
 PAGE: Final = 1_000
 """Results of a batch that are fetched at once."""

@@ -18,7 +18,7 @@ import msgspec
 from oncue.protocol import codec, durations, failures, limits
 from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RetryAfter
 from oncue.protocol.failures import BuiltInError, InternalError
-from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, Succeeded, Unloaded
+from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, OutOfMemory, Succeeded, Unloaded
 
 _LIFECYCLE: Final = "oncue.worker.lifecycle"
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
@@ -86,7 +86,7 @@ def refused_by_server(outcome: Outcome, error: Exception) -> Outcome | None:
         case Succeeded():
             message = f"the server did not take the output: {_text(error)}"
             return _refused(outcome.run_id, outcome.epoch, outcome.ran_ms, type(error).__name__, message)
-        case Failed(error=InternalError()) | Ended():
+        case Failed(error=InternalError()) | Ended() | OutOfMemory():
             return HandedBack(outcome.run_id, outcome.epoch)
         case Failed():
             refusal = InternalError("OUTCOME_REFUSED", failures.clipped(f"the server did not take it: {_text(error)}"))

@@ -27,6 +27,13 @@ _ENTRY_BYTES: Final = 512
 """What an entry takes beside its value, roughly, so that many empty results add up as well."""
 
 
+class Branch(Protocol):
+    """A branch of a run's code: a task of asyncio, or what stands for one in another process."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+
 class Parked(Protocol):
     """What parking asks of the run it belongs to."""
 
@@ -58,7 +65,7 @@ class _Wait:
     __slots__ = ("error", "is_known", "is_open", "size_bytes", "value", "waiters", "was_read")
 
     def __init__(self) -> None:
-        self.waiters: list[tuple[asyncio.Future[Any], asyncio.Task[Any] | None]] = []
+        self.waiters: list[tuple[asyncio.Future[Any], Branch | None]] = []
         """Each with the branch of the run's code that waits."""
         self.is_known = False
         """The result is here."""
@@ -93,7 +100,7 @@ class Parking:
         self._resumed = False
         self._has_given = False
         """A result was given to code while the run waits for others: it may do something with it beside these."""
-        self._at_work: weakref.WeakSet[asyncio.Task[Any]] | None = None
+        self._at_work: weakref.WeakSet[Branch] | None = None
         """Branches of the code that got a result and have not begun another wait since; some may have ended."""
         self._kept_bytes = 0
 
@@ -108,20 +115,21 @@ class Parking:
         """Return what it waits for."""
         return [target for target, wait in self._waits.items() if not wait.is_known]
 
-    def wait(self, target: str) -> asyncio.Future[Any]:
+    def wait(self, target: str, branch: Branch | None = None) -> asyncio.Future[Any]:
         """Begin to wait for a run or a batch.
 
         No coroutine, which would be one more thing to keep for each parked run.
 
         Args:
             target: Its id.
+            branch: Who waits; None: the current task.
 
         Returns:
             What is settled: a child's result, or a list of them; or the error it is settled with. Where it is
             cancelled the wait itself stays, as the server knows it.
         """
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        branch = asyncio.current_task()
+        branch = branch or asyncio.current_task()
         wait = self._waits.get(target)
         if wait is not None and wait.is_open:
             self._give(wait, waiter, branch)
@@ -200,7 +208,7 @@ class Parking:
         if self._kept_bytes > KEPT_BYTES:
             self._forget(wait)
 
-    def _give(self, wait: _Wait, waiter: asyncio.Future[Any], branch: asyncio.Task[Any] | None) -> None:
+    def _give(self, wait: _Wait, waiter: asyncio.Future[Any], branch: Branch | None) -> None:
         if waiter.done():
             return
         self._has_given = True

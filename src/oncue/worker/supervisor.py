@@ -27,9 +27,11 @@ from oncue.protocol.errors import ApiError, ConnectionFailed, OncueError, RateLi
 from oncue.sdk import requests, settings
 from oncue.sdk.settings import Settings
 from oncue.sdk.task import Task
-from oncue.worker import discovery, processes
+from oncue.worker import discovery, loops, processes
+from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor
 from oncue.worker.heartbeat import HeartbeatThread
+from oncue.worker.isolation.warm import WarmProcess
 from oncue.worker.link import Link
 from oncue.worker.log_shipping import LogShipper
 from oncue.worker.loop_watch import LoopWatch
@@ -39,7 +41,7 @@ from oncue.worker.outage import Outage
 from oncue.worker.places import Places
 from oncue.worker.poller import Poller
 from oncue.worker.reporter import Reporter
-from oncue.worker.runs import Session, Stop
+from oncue.worker.runs import Session
 from oncue.worker.threads import Threads
 from oncue.worker.unloading import Unloader
 
@@ -113,7 +115,10 @@ class Worker:
         self._reporter = Reporter(link, lambda: self._worker_id, self._lost)
         self._threads = Threads(asyncio.get_running_loop(), kept=options.concurrency)
         tasks = {task.id: task for task in self._tasks}
-        self.executor = Executor(tasks, self._places, self._threads, self._reporter.add)
+        self._processes = WarmProcess(options.targets, self._where, options.log_level)
+        if any(task.is_isolated for task in self._tasks):
+            self._processes.warm_up()
+        self.executor = Executor(tasks, self._places, self._threads, self._processes, self._reporter.add)
         self._unloader = Unloader(
             self.executor.stop,
             max_parked=options.max_parked,
@@ -239,6 +244,7 @@ class Worker:
         self._unloader.close()
         self._notices.close()
         self._threads.close()
+        await self._processes.close()
         await _ended(
             *(part for part in (self._renewal, self._polling, self._reporting, self._shipping) if part is not None)
         )
@@ -282,7 +288,7 @@ def run(options: WorkerOptions) -> int:
     """
     if options.processes > 1:
         return processes.supervise(options)
-    loop = _new_loop()
+    loop = loops.new()
     asyncio.set_event_loop(loop)
     code = _run_on(loop, options)
     _close(loop)
@@ -341,11 +347,3 @@ async def _ended(*parts: "asyncio.Future[Any]") -> None:
     for part in parts:
         part.cancel()
     await asyncio.gather(*parts, return_exceptions=True)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

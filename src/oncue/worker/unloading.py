@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from oncue import telemetry
-from oncue.worker.runs import HeldRun, Stop
+from oncue.worker.base_execution import Stop
+from oncue.worker.runs import HeldRun
 
 _LOOK_S: Final = 1.0
 """How often the size of the process is looked at."""

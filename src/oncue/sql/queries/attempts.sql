@@ -1,6 +1,7 @@
 -- name: failed_attempts :many FailedAttempt
 -- What decides whether failed attempts are followed by another: the run's own option and its task's declaration.
-select live.run_id, live.attempt::int as attempt, run.max_attempts::int as max_attempts, task.retry
+select live.run_id, live.attempt::int as attempt, run.max_attempts::int as max_attempts, run.machine,
+    task.retry
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 left join oncue.tasks as task on task.env_id = live.env_id and task.slug = run.task and task.region = '' and task.version = ''
@@ -12,10 +13,10 @@ where live.env_id = :env_id::int
 -- Let failed runs wait for their next attempt; they keep their place in line.
 -- Moves: EXECUTING, WAITING_TO_RESUME -> RETRYING_AFTER_FAILURE.
 with failed as (
-    select live.env_id, live.run_id, live.slot_lane, live.has_waited, failure.wait, failure.ran_ms,
+    select live.env_id, live.run_id, live.slot_lane, live.has_waited, failure.wait, failure.ran_ms, failure.machine,
         live.status = 'WAITING_TO_RESUME' and live.waits_left = 0 as was_resuming
-    from unnest(:run_ids::uuid[], :epochs::int[], :waits::interval[], :ran_ms::bigint[])
-        as failure(run_id, epoch, wait, ran_ms)
+    from unnest(:run_ids::uuid[], :epochs::int[], :waits::interval[], :ran_ms::bigint[], :machines::text[])
+        as failure(run_id, epoch, wait, ran_ms, machine)
     join oncue.live as live on live.env_id = :env_id::int and live.run_id = failure.run_id
     where live.epoch = failure.epoch
       and live.worker_id = :worker_id::uuid
@@ -25,7 +26,8 @@ with failed as (
 ),
 billed as (
     update oncue.runs as run
-    set compute_ms = coalesce(run.compute_ms, 0) + failed.ran_ms
+    set compute_ms = coalesce(run.compute_ms, 0) + failed.ran_ms,
+        machine = coalesce(failed.machine, run.machine)
     from failed
     where run.env_id = failed.env_id
       and run.id = failed.run_id

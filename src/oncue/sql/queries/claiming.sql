@@ -330,6 +330,7 @@ select
     run.priority,
     run.max_attempts,
     run.max_duration,
+    run.machine,
     run.parent_id,
     run.root_id,
     run.depth,

@@ -1,0 +1,68 @@
+"""Output: what the process of a run prints, passed on as the worker's own, its last lines kept."""
+
+import asyncio
+import functools
+import os
+import sys
+from typing import BinaryIO, Final
+
+KEPT_BYTES: Final = 8 * 1024
+KEPT_LINES: Final = 20
+
+
+class Output:
+    """Two pipes, for standard output and standard error, and the end of what came through both."""
+
+    def __init__(self) -> None:
+        self._out = os.pipe()
+        self._err = os.pipe()
+        self._last = bytearray()
+        self._transports: list[asyncio.ReadTransport] = []
+
+    def ends(self) -> tuple[int, int]:
+        """Return where the process is to write: standard output, standard error."""
+        return self._out[1], self._err[1]
+
+    def hand_over(self) -> None:
+        """Close the ends that are the process's."""
+        for file in self.ends():
+            os.close(file)
+
+    def abandon(self) -> None:
+        """Close the ends that are the worker's, where nothing will be read."""
+        for file in (self._out[0], self._err[0]):
+            os.close(file)
+
+    async def read(self) -> None:
+        """Begin to read."""
+        loop = asyncio.get_running_loop()
+        for file, to in ((self._out[0], sys.stdout), (self._err[0], sys.stderr)):
+            pipe = os.fdopen(file, "rb", buffering=0)
+            make = functools.partial(_Reader, self._last, getattr(to, "buffer", None))
+            transport, _ = await loop.connect_read_pipe(make, pipe)
+            self._transports.append(transport)
+
+    def close(self) -> None:
+        """Read no more."""
+        for transport in self._transports:
+            transport.close()
+
+    def last_lines(self) -> str:
+        """Return the end of what was printed; empty where nothing was."""
+        return "\n".join(self._last.decode(errors="replace").rstrip().splitlines()[-KEPT_LINES:])
+
+
+class _Reader(asyncio.Protocol):
+    """Passes one of the two streams on."""
+
+    def __init__(self, last: bytearray, to: BinaryIO | None) -> None:
+        self._last = last
+        self._to = to
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was printed."""
+        self._last += data
+        del self._last[:-KEPT_BYTES]
+        if self._to is not None:
+            self._to.write(data)
+            self._to.flush()

@@ -1,0 +1,115 @@
+"""Tasks whose runs have processes of their own, and what can go wrong in one."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from oncue import Context, Retry, logger, task, wait
+
+
+@task
+async def twice_in_worker(n: int) -> int:
+    return 2 * n
+
+
+@task(isolate=True)
+async def where_am_i(payload: None, ctx: Context) -> dict[str, object]:
+    assert ctx.machine is not None
+    return {"pid": os.getpid(), "machine": ctx.machine.name, "worker": ctx.worker.id, "run": ctx.run.id}
+
+
+@task(isolate=True)
+def where_am_i_plain() -> int:
+    return os.getpid()
+
+
+@task
+async def pid_of_worker() -> int:
+    return os.getpid()
+
+
+@task(isolate=True)
+async def isolated_parent(n: int) -> list[int]:
+    logger.info("asking", n=n)
+    results = await asyncio.gather(*(twice_in_worker.trigger_and_wait(each) for each in range(n)))
+    await wait.for_(seconds=0.05)
+    batch = await twice_in_worker.batch_trigger_and_wait([twice_in_worker.item(10), twice_in_worker.item(20)])
+    return [result.unwrap() for result in results] + [run.unwrap() for run in batch.runs]
+
+
+@task(isolate=True)
+def isolated_plain_parent(n: int) -> list[int]:
+    first = twice_in_worker.sync.trigger_and_wait(n).unwrap()
+    wait.sync.for_(seconds=0.05)
+    return [first, twice_in_worker.sync.trigger_and_wait(first).unwrap()]
+
+
+@task(isolate=True)
+def dies_apart(how: str) -> None:
+    print("about to die:", how)  # noqa: T201 - what a process prints is what is tested
+    match how:
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(3)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "overflow":
+            sys.setrecursionlimit(10**9)
+            deep: object = None
+            for _ in range(300_000):
+                deep = [deep]
+            repr(deep)
+        case _:
+            raise ValueError(how)
+
+
+@task(machine="micro", retry=Retry(max_attempts=3, min_timeout=0, out_of_memory_machine="small-2x"))
+def hungry(megabytes: int) -> str:
+    held = [bytearray(b"x") * (1024 * 1024) for _ in range(megabytes)]
+    time.sleep(0.3)
+    return f"{len(held)} MB"
+
+
+@task(machine="micro")
+def greedy(megabytes: int) -> int:
+    held = [bytearray(b"x") * (1024 * 1024) for _ in range(megabytes)]
+    time.sleep(5)
+    return len(held)
+
+
+@task(machine="micro")
+def refused() -> int:
+    return len(bytearray(20 * 1024**3))
+
+
+@task(isolate=True, max_duration=0.5)
+def apart_too_long(how: str) -> None:
+    if how == "sleeping":
+        time.sleep(600)
+    while True:
+        pass
+
+
+@task(isolate=True)
+def apart_stubborn(pid_file: str) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(pid_file).write_text(f"{os.getpid()} {child.pid}")
+    while True:
+        try:
+            time.sleep(600)
+        except Exception:  # noqa: BLE001 - that is what it is about
+            print("not yet")  # noqa: T201 - as above
+
+
+@task(machine="micro")
+def burns_apart(seconds: float) -> float:
+    begun_s, used_s = time.monotonic(), time.process_time()
+    while time.monotonic() - begun_s < seconds:
+        pass
+    return (time.process_time() - used_s) / (time.monotonic() - begun_s)

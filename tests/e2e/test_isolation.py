@@ -1,0 +1,128 @@
+"""Isolated runs, end to end: their own process, its limits, its deaths and its end."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oncue import RunHandle, runs, tasks
+from tests.e2e.conftest import Run
+from tests.fixtures.stack import LONG_S, Stack, called, eventually
+
+PROGRAM = "tests.e2e.programs.isolated"
+
+
+async def test_isolated_runs_have_processes_of_their_own(run: Run) -> None:
+    worker = await run("pid-of-worker")
+    first, second, plain = await asyncio.gather(run("where-am-i"), run("where-am-i"), run("where-am-i-plain"))
+
+    assert len({worker, first["pid"], second["pid"], plain}) == 4
+    assert first["machine"] == "small-1x"
+    assert first["run"].startswith("run_")
+    assert first["worker"].startswith("worker_")
+
+
+async def test_isolated_parents_trigger_and_wait_as_others_do(run: Run) -> None:
+    assert await run("isolated-parent", 3) == [0, 2, 4, 20, 40]
+    assert await run("isolated-plain-parent", 3) == [6, 12]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("segfault", "TASK_PROCESS_KILLED_BY_SIGNAL", "SIGSEGV"),
+        ("overflow", "TASK_PROCESS_KILLED_BY_SIGNAL", "SIGSEGV"),
+        ("exit", "TASK_PROCESS_EXITED", "exited with code 3"),
+        ("killed", "TASK_PROCESS_MAYBE_OOM_KILLED", "SIGKILL"),
+    ],
+)
+async def test_a_process_that_dies_crashes_its_run_alone(run: Run, how: str, code: str, said: str) -> None:
+    neighbour = asyncio.ensure_future(run("isolated-parent", 2))
+
+    run_id = (await tasks.trigger("dies-apart", how)).id
+    dead = await runs.poll(run_id, timeout=LONG_S)
+
+    assert dead.status == "CRASHED"
+    assert dead.error is not None
+    assert dead.error.name == code
+    assert said in dead.error.message
+    assert f"about to die: {how}" in dead.error.message
+    assert await neighbour == [0, 2, 20, 40]
+
+
+async def test_a_segfault_shows_where_the_code_was(run: Run) -> None:
+    dead = await runs.poll((await tasks.trigger("dies-apart", "segfault")).id, timeout=LONG_S)
+
+    assert dead.error is not None
+    assert "isolated.py" in dead.error.message
+    assert "in dies_apart" in dead.error.message
+
+
+async def test_out_of_memory_is_retried_on_the_larger_machine(run: Run) -> None:
+    fed = await runs.poll((await tasks.trigger("hungry", 400)).id, timeout=LONG_S)
+
+    assert fed.output == "400 MB"
+    assert fed.machine == "small-2x"
+    assert fed.attempt_count == 2
+
+
+@pytest.mark.parametrize("task_id", ["greedy", "refused"])
+async def test_out_of_memory_without_a_larger_machine_is_a_crash(run: Run, task_id: str) -> None:
+    dead = await runs.poll((await tasks.trigger(task_id, 400 if task_id == "greedy" else None)).id, timeout=LONG_S)
+
+    assert dead.status == "CRASHED"
+    assert dead.error is not None
+    assert dead.error.name == "TASK_PROCESS_OOM_KILLED"
+    assert "micro (0.25 CPUs and 0.25 GB)" in dead.error.message
+
+
+async def test_a_larger_machine_holds_more(run: Run) -> None:
+    assert await run("hungry", 400, machine="small-2x") == "400 MB"
+
+
+async def test_a_micro_machine_gets_a_quarter_of_a_cpu(run: Run) -> None:
+    share = await run("burns-apart", 2.0)
+
+    assert 0.1 < share < 0.45
+
+
+@pytest.mark.parametrize("how", ["sleeping", "looping"])
+async def test_max_duration_ends_plain_isolated_code(run: Run, how: str) -> None:
+    ended = await runs.poll((await tasks.trigger("apart-too-long", how)).id, timeout=LONG_S)
+
+    assert ended.status == "TIMED_OUT"
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_a_cancelled_process_that_does_not_listen_is_killed(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    handle: RunHandle[Any] = await tasks.trigger("apart-stubborn", str(file))
+    await eventually(lambda: file.exists() and file.read_text(), "the process runs")
+    pids = [int(pid) for pid in file.read_text().split()]
+    assert all(_is_there(pid) for pid in pids)
+
+    await runs.cancel(handle)
+
+    assert (await runs.poll(handle.id, timeout=LONG_S)).status == "CANCELED"
+    await eventually(lambda: not any(_is_there(pid) for pid in pids), "the process and its child are gone")
+
+
+async def test_processes_end_with_a_worker_that_is_killed(own_stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    worker = own_stack.start_worker(PROGRAM)
+    await worker.announced()
+    with called(own_stack.server):
+        await tasks.trigger("apart-stubborn", str(file))
+    await eventually(lambda: file.exists() and file.read_text(), "the process runs")
+    pids = [int(pid) for pid in file.read_text().split()]
+
+    worker.kill()
+
+    await eventually(lambda: not _is_there(pids[0]), "the process is gone")
