@@ -8,7 +8,21 @@ from typing import Final, TypeAlias
 import click
 import msgspec
 
-from bench import dequeue, keys, killed, latency, limit, machine, report, scale, stack, startup, throughput, waiting
+from bench import (
+    dequeue,
+    isolated,
+    keys,
+    killed,
+    latency,
+    limit,
+    machine,
+    report,
+    scale,
+    stack,
+    startup,
+    throughput,
+    waiting,
+)
 from bench.figures import Figure
 from bench.measuring import Bench
 from bench.peers import running as peers
@@ -25,6 +39,7 @@ _MEASUREMENTS: Final[dict[str, Measure]] = {
     "waiting": waiting.measure,
     "keys": keys.measure,
     "dequeue": dequeue.measure,
+    "isolated": isolated.measure,
     "killed": killed.measure,
     "startup": startup.measure,
 }

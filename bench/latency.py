@@ -12,6 +12,7 @@ from bench.figures import Figure, Promise
 from bench.measuring import Bench
 from bench.stack import Stack
 from bench.tasks import noop, stamped
+from oncue.sdk.task import AsyncTask
 
 _PACE_S: Final = 0.05
 _CALLERS: Final = 32
@@ -29,7 +30,7 @@ async def measure(bench: Bench) -> list[Figure]:
         async with opened.worker():
             await opened.until_idle()
             bench.say(f"{bench.scale.lone} lone triggers, 20 a second")
-            calls, starts = await _lone(opened, bench.scale.lone)
+            calls, starts = await lone(opened, stamped, bench.scale.lone)
     return [
         figures.spread(
             "latency.start", "lone trigger to start of its run", starts, against="limit.handover", promise=_PROMISED
@@ -40,21 +41,21 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _lone(opened: Stack, count: int) -> tuple[list[float], list[float]]:
-    """Return the seconds from call to answer, and from call to start."""
-    await _paced(_WARM_UP)
+async def lone(opened: Stack, task: AsyncTask[float, None], count: int) -> tuple[list[float], list[float]]:
+    """Trigger a task that stamps, 20 times a second; return the seconds from call to answer, and from call to start."""
+    await _paced(task, _WARM_UP)
     await opened.until_idle()
-    calls = await _paced(count)
+    calls = await _paced(task, count)
     await opened.until_idle()
     last = sorted(stamps.read(opened.stamps))[-count:]
     return calls, [each.started - each.sent for each in last]
 
 
-async def _paced(count: int) -> list[float]:
+async def _paced(task: AsyncTask[float, None], count: int) -> list[float]:
     calls = []
     for _ in range(count):
         began = time.perf_counter()
-        await stamped.trigger(time.time())
+        await task.trigger(time.time())
         calls.append(time.perf_counter() - began)
         await asyncio.sleep(max(0.0, began + _PACE_S - time.perf_counter()))
     return calls

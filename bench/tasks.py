@@ -32,3 +32,9 @@ async def parent(number: int) -> None:
 async def patient(number: int) -> None:
     """Wait for a run that does not start."""
     await noop.trigger_and_wait(number, delay="1d")
+
+
+@oncue.task(id="isolated", isolate=True)
+async def isolated(sent: float) -> None:
+    """Write down when it was sent and when it started, in a process of its own."""
+    stamp(sent, time.time())

@@ -101,6 +101,18 @@ def _is_there(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("task_id", ["apart-asleep", "apart-waiting"])
+async def test_cancelling_reaches_code_in_its_process(run: Run, tmp_path: Path, task_id: str) -> None:
+    file = tmp_path / "stage"
+    handle: RunHandle[Any] = await tasks.trigger(task_id, str(file))
+    await eventually(file.exists, "the process runs")
+
+    await runs.cancel(handle)
+
+    await eventually(lambda: file.read_text() == "cancelled", "the hook was called", within_s=4)
+    assert (await runs.retrieve(handle)).metadata == {"stage": "asleep"}
+
+
 async def test_a_cancelled_process_that_does_not_listen_is_killed(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "pids"
     handle: RunHandle[Any] = await tasks.trigger("apart-stubborn", str(file))

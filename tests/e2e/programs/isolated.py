@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from oncue import Context, Retry, logger, task, wait
+from oncue import Context, Retry, RunEvent, logger, metadata, task, wait
 
 
 @task
@@ -105,6 +105,26 @@ def apart_stubborn(pid_file: str) -> None:
             time.sleep(600)
         except Exception:  # noqa: BLE001 - that is what it is about
             print("not yet")  # noqa: T201 - as above
+
+
+def _note_cancelled(event: RunEvent) -> None:
+    Path(str(event.payload)).write_text("cancelled")
+
+
+@task(isolate=True, on_cancel=_note_cancelled)
+def apart_asleep(file: str) -> None:
+    metadata.set("stage", "asleep")
+    metadata.sync.flush()
+    Path(file).write_text("asleep")
+    time.sleep(600)
+
+
+@task(isolate=True, on_cancel=_note_cancelled)
+async def apart_waiting(file: str) -> None:
+    metadata.set("stage", "asleep")
+    await metadata.flush()
+    Path(file).write_text("asleep")
+    await asyncio.sleep(600)
 
 
 @task(machine="micro")

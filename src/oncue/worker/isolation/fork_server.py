@@ -5,6 +5,7 @@ copies are sound. It is the parent of those processes: it holds them to their li
 them all when the worker is gone.
 """
 
+import contextlib
 import gc
 import logging
 import os
@@ -90,7 +91,8 @@ class _ForkServer:
 
     def send(self, message: FromForkServer) -> None:
         """Tell the worker."""
-        self._control.send(msgspec.json.encode(message))
+        with contextlib.suppress(OSError):  # the worker is gone, which is noticed where it is listened to
+            self._control.send(msgspec.json.encode(message))
 
     def serve(self) -> None:
         """Do what the worker says until it is gone."""
