@@ -51,6 +51,15 @@ async def test_a_process_that_dies_crashes_its_run_alone(run: Run, how: str, cod
     assert await neighbour == [0, 2, 20, 40]
 
 
+async def test_another_fork_server_follows_one_that_died(run: Run) -> None:
+    dead = await runs.poll((await tasks.trigger("dies-apart", "parent")).id, timeout=LONG_S)
+
+    assert dead.status == "FAILED"
+    assert dead.error is not None
+    assert dead.error.name == "TASK_PROCESS_LOST"
+    assert await run("isolated-plain-parent", 3) == [6, 12]
+
+
 async def test_a_segfault_shows_where_the_code_was(run: Run) -> None:
     dead = await runs.poll((await tasks.trigger("dies-apart", "segfault")).id, timeout=LONG_S)
 

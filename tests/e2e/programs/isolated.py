@@ -59,6 +59,9 @@ def dies_apart(how: str) -> None:
             os._exit(3)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "parent":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
         case "overflow":
             sys.setrecursionlimit(10**9)
             deep: object = None
