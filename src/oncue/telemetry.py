@@ -45,6 +45,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     ),
     "logs.failed": (logging.WARNING, "a worker could not bring the lines that tasks logged; it tries again"),
     "loop.blocked": (logging.WARNING, "a task held the event loop"),
+    "machine.too_large": (
+        logging.WARNING,
+        "runs of a task are in line for a machine that is larger than every worker that could have them",
+    ),
     "metadata.dropped": (logging.WARNING, "a change of metadata could not be stored and was given up"),
     "metadata.failed": (logging.WARNING, "a worker could not store metadata; it tries again"),
     "migration.applied": (logging.INFO, "a migration ran"),

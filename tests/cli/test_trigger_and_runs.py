@@ -166,7 +166,7 @@ def test_run_that_no_worker_can_take_says_what_it_waits_for(served: Commands) ->
 
     shown = served("runs", "show", run_id).stdout
     said = " ".join(shown.split())
-    assert "waits for a worker that has task nobody-has-it in region eu" in said
+    assert "no worker that has task 'nobody-has-it'" in said
 
 
 def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oncue import RunHandle, runs, tasks
+from oncue import RunHandle, runs, tasks, wait
 from tests.e2e.conftest import Run
 from tests.fixtures.stack import LONG_S, Stack, called, eventually
 
@@ -147,3 +147,34 @@ async def test_processes_end_with_a_worker_that_is_killed(own_stack: Stack, tmp_
     worker.kill()
 
     await eventually(lambda: not _is_there(pids[0]), "the process is gone")
+
+
+async def test_processes_of_runs_that_wait_make_room_for_others(own_stack: Stack, tmp_path: Path) -> None:
+    worker = own_stack.start_worker(PROGRAM, memory="1GB")
+    await worker.announced()
+    with called(own_stack.server):
+        waiting = [await _waiting(tmp_path / f"pids{n}") for n in range(3)]
+        await eventually(lambda: not _is_there(waiting[0][2][0]), "the first process is gone")
+        assert _is_there(waiting[1][2][0])
+
+        for handle, token, _ in waiting:
+            await wait.complete_token(token, "open")
+            assert (await handle.result(LONG_S)).unwrap() == "open"
+    # The first, which goes on in another process, had the second make room in its turn.
+    assert [len(_pids(tmp_path / f"pids{n}")) for n in range(3)] == [2, 2, 1]
+
+
+def _pids(file: Path) -> list[int]:
+    return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+async def _waiting(file: Path) -> tuple[RunHandle[Any], str, list[int]]:
+    """Start a run that waits in a process of its own; return it, its token and its process."""
+    token = await wait.create_token(timeout="1h")
+    handle: RunHandle[Any] = await tasks.trigger("apart-gate", {"pids": str(file), "token": token.id})
+
+    async def waits() -> bool:
+        return (await runs.retrieve(handle)).status == "WAITING"
+
+    await eventually(waits, "the run waits")
+    return handle, token.id, _pids(file)

@@ -31,6 +31,7 @@ from oncue.engine.triggering import Triggered
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError
 from oncue.protocol.failures import BuiltInError
+from oncue.protocol.machines import Size
 from oncue.protocol.retry import RetryPolicy
 from oncue.protocol.runs import RunView
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, TriggerOptions, TriggerRequest
@@ -81,6 +82,7 @@ class Engine:
         queues: list[str] | None = None,
         region: str | None = None,
         version: str | None = None,
+        size: Size | None = None,
         environment: Environment | None = None,
     ) -> uuid.UUID:
         worker = ids.new_worker_id()
@@ -94,6 +96,8 @@ class Engine:
             queues=queues,
             region=region,
             version=version,
+            cpus=None if size is None else size.cpus,
+            memory_bytes=None if size is None else size.memory_bytes,
         )
         env = environment or self.environment
         await self.run(lambda tx: workers.announce(tx, env, announcement, lease=LEASE, effects=self.effects))

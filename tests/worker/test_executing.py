@@ -26,7 +26,7 @@ from tests.worker.network import LONG_S, FarEnd, Silent, assignment, no_processe
 
 
 def keeping(executor: Executor) -> Unloader:
-    return Unloader(executor.stop, max_parked=10_000, max_memory_bytes=None, always=False)
+    return Unloader(executor.stop, max_parked=10_000, max_memory_bytes=None, process_bytes=0, always=False)
 
 
 def into(reported: list[work.Outcome]) -> Report:

@@ -29,7 +29,9 @@ class Held:
         self.executor = Executor(
             known, self.places, Threads(asyncio.get_running_loop(), 1), no_processes(), self._report
         )
-        self.unloader = Unloader(self._stop, max_parked=max_parked, max_memory_bytes=None, always=always)
+        self.unloader = Unloader(
+            self._stop, max_parked=max_parked, max_memory_bytes=None, process_bytes=0, always=always
+        )
         self.session = Session("worker_w", "dev", self.places, self.unloader, LogShipper(Silent()))
 
     def start(self, task_id: str) -> work.Assignment:

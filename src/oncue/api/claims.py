@@ -10,6 +10,7 @@ Life of a run, this module's part::
 
 import asyncio
 import uuid
+from typing import Final
 
 from oncue.api.calls import Call
 from oncue.api.polls import Poll
@@ -19,6 +20,9 @@ from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, ConnectionFailed
 from oncue.protocol.work import Assignment, ClaimRequest, ClaimResponse, HandedBack, Notice
 from oncue.store.pool import Tx
+
+_ROOM_S: Final = 1.0
+"""How often it is looked whether a worker has room for a run that is held to a machine."""
 
 
 async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
@@ -45,7 +49,7 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
     ) as poll:
         try:
             while True:
-                answer = await _look(call, poll, worker, request.places, acknowledged)
+                answer, leaves_some = await _look(call, poll, worker, request.places, acknowledged)
                 acknowledged = []
                 if poll.is_abandoned:
                     await _hand_back(call, worker, answer.assignments)
@@ -55,7 +59,11 @@ async def claim(call: Call, request: ClaimRequest) -> ClaimResponse:
                 if leaving is None:
                     leaving = asyncio.create_task(call.disconnected())
                     leaving.add_done_callback(lambda _: poll.abandon())
-                if not await poll.wait(deadline - loop.time()):
+                left = deadline - loop.time()
+                # What room the worker has is known here; where it was made known to another server, time will tell.
+                if not await poll.wait(min(left, _ROOM_S) if leaves_some else left) and not (
+                    leaves_some and loop.time() < deadline and poll.may_look
+                ):
                     return ClaimResponse()
         finally:
             if leaving is not None:
@@ -71,8 +79,10 @@ async def _reclaim(call: Call, worker: uuid.UUID, holding: list[str]) -> None:
     )
 
 
-async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]) -> ClaimResponse:
-    """Ask the database until it is clear what there is."""
+async def _look(
+    call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowledged: list[int]
+) -> tuple[ClaimResponse, bool]:
+    """Ask the database until it is clear what there is; and whether room for something may be there in a moment."""
     news: list[Notice] = []
     look = claiming.Look([])
 
@@ -87,8 +97,9 @@ async def _look(call: Call, poll: Poll, worker: uuid.UUID, places: int, acknowle
         news, look = await call.services.write(work, pool=call.services.control)
         if news or not look.again:
             break
+    poll.wants_room = look.leaves_some
     poll.end_look(len(look.runs))
-    return ClaimResponse(look.runs, news)
+    return ClaimResponse(look.runs, news), look.leaves_some
 
 
 async def _hand_back(call: Call, worker: uuid.UUID, assignments: list[Assignment]) -> None:

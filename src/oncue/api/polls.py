@@ -60,6 +60,12 @@ class Polls:
             for poll in tuple(self._by_worker.get(worker, ())):
                 poll.notice()
 
+    def room_freed(self, worker: uuid.UUID) -> None:
+        """Wake the polls of a worker that had too little room: it may have more now."""
+        for poll in tuple(self._by_worker.get(worker, ())):
+            if poll.wants_room:
+                poll.notice()
+
     def abandon(self, worker: uuid.UUID) -> None:
         """Give up the polls of a worker: it no longer waits for their answers."""
         for poll in tuple(self._by_worker.get(worker, ())):
@@ -125,6 +131,7 @@ class Poll:
 
     Attributes:
         is_abandoned: Nobody waits for its answer: what it finds must be handed back.
+        wants_room: Runs that are held to machines are in line, for which its worker has no room.
 
     Example::
 
@@ -139,7 +146,7 @@ class Poll:
 
     __slots__ = (
         "_answer", "_generation", "_has_notice", "_is_looking", "_polls", "_promised", "is_abandoned", "kind",
-        "places", "room", "worker",
+        "places", "room", "wants_room", "worker",
     )  # fmt: skip
 
     def __init__(self, polls: Polls, room: "_Room", worker: uuid.UUID, places: int, kind: Hashable) -> None:
@@ -147,7 +154,7 @@ class Poll:
         self.worker, self.places, self.kind = worker, places, kind
         self._answer: asyncio.Future[bool] | None = None
         self._generation, self._promised = 0, 0
-        self._is_looking = self._has_notice = self.is_abandoned = False
+        self._is_looking = self._has_notice = self.is_abandoned = self.wants_room = False
 
     def __enter__(self) -> Self:
         """Register; from now on nothing that happens is missed."""
@@ -175,6 +182,11 @@ class Poll:
             self.room.looked(self.kind, self._generation, found=found, places=self.places)
         # What was lined up while it looked is still to be looked for: by this one, unless another does.
         self.room.pump(settles=self._generation == self.room.generation)
+
+    @property
+    def may_look(self) -> bool:
+        """Whether it was not ended for good."""
+        return not self._polls.closed and not self.is_abandoned
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a reason to look again.

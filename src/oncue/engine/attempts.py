@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from oncue.engine import dispatch, finishing, retries, unloading, waits
+from oncue.engine import dispatch, finishing, placing, retries, unloading, waits
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.finishing import Ending
@@ -91,7 +91,7 @@ async def report(
     if told.failures:
         retried, failed = await _decide(tx, environment, worker, told.failures, effects)
         told.endings += failed
-        lost |= await _retry_later(tx, environment, worker, retried, changes)
+        lost |= await _retry_later(tx, environment, worker, retried, changes=changes, effects=effects)
         effects.due_sooner |= bool(retried)
     if told.unloaded:
         waiting = await unloading.unload(tx, environment, worker, told.unloaded)
@@ -167,7 +167,13 @@ def _following(row: FailedAttempt, failure: Failed | OutOfMemory) -> _Next | Non
 
 
 async def _retry_later(
-    tx: Tx, environment: Environment, worker: uuid.UUID, retried: Sequence[_Next], changes: Changes
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    retried: Sequence[_Next],
+    *,
+    changes: Changes,
+    effects: Effects,
 ) -> set[uuid.UUID]:
     if not retried:
         return set()
@@ -182,6 +188,9 @@ async def _retry_later(
         machines=[following.machine for following in retried],
     )
     await _clean_up(tx, environment, released, changes)
+    moved = [following.run for following in retried if following.machine is not None]
+    if moved:
+        await placing.move(tx, environment, moved, changes=changes, effects=effects)
     return {following.run for following in retried} - {row.run_id for row in released}
 
 

@@ -26,6 +26,7 @@ from oncue.engine import (
     journal,
     matching,
     option_rules,
+    placing,
     request_keys,
     requests,
     results,
@@ -227,6 +228,7 @@ async def _make(
     new = [run for run in planned if matches.is_new(run) and run.run_id not in settled]
     created = await triggering.insert(tx, environment, new, parents=parents, changes=changes, effects=effects)
     await debouncing.push(tx, environment, matches.pushes)
+    await placing.move(tx, environment, debouncing.given_machines(matches.pushes), changes=changes, effects=effects)
     links = {run.run_id: matches.target(run) for run in planned if not matches.is_new(run)}
     linked, ended = await batch_links.add(tx, environment, batch, links) if links else (0, 0)
     return len(created), linked, ended

@@ -5,15 +5,18 @@ Life of a run, this module's part::
     api/routes/work -> claiming.claim -> Assignment
 """
 
+import random
 import uuid
 from typing import Final
 
 import msgspec
 
-from oncue.engine import assignments, versions
+from oncue.engine import assignments, room, versions
 from oncue.engine.assignments import Claimed
+from oncue.engine.room import Share, Shares
 from oncue.engine.rows import Environment, LineId
 from oncue.protocol.errors import LeaseLost
+from oncue.protocol.machines import Size
 from oncue.protocol.work import Assignment
 from oncue.store import queries
 from oncue.store.pool import Tx
@@ -28,7 +31,11 @@ class Reach(msgspec.Struct, frozen=True):
     tasks: list[int]
     queues: list[str] | None
     version: str | None
+    cpus: float | None
+    memory: int | None
     concurrency_limit: int | None
+    has_machines: bool
+    """Whether runs of the environment were ever held to machines."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -37,6 +44,8 @@ class Look(msgspec.Struct, frozen=True):
     runs: list[Assignment]
     again: bool = False
     """Nothing was handed out, and yet a line is next: look again, in a transaction of its own."""
+    leaves_some: bool = False
+    """Runs that are held to machines are in line, for which the worker may have room in a moment."""
 
 
 class Executing(msgspec.Struct, frozen=True):
@@ -86,26 +95,40 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
         places = min(places, reach.concurrency_limit - counted.executing)
     if places <= 0 or not reach.tasks:
         return Look([])
+    shares = await _shares(tx, environment, worker, reach, places)
+    tasks = [*reach.tasks, *(task for share in shares.each for task in share.tasks)]
     following = None
     if is_again:
-        following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
+        following = await _next_line(tx, env_id=environment.id, tasks=tasks, queues=reach.queues)
         if following is None:
-            return Look([])
+            return Look([], leaves_some=shares.leaves_some)
         # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
         await _lock_line(tx, line_id=following.id)
-    rows = await _claim(
-        tx,
-        env_id=environment.id,
-        worker_id=worker,
-        tasks=reach.tasks,
-        queues=reach.queues,
-        places=places,
-        first=None if following is None else following.id,
-        queues_at_once=QUEUES_AT_ONCE,
-    )
+    rows: list[Claimed] = []
+    for share in (*shares.each, Share(reach.tasks, places)):
+        if len(rows) < places:
+            rows += await _claim(
+                tx,
+                env_id=environment.id,
+                worker_id=worker,
+                tasks=share.tasks,
+                queues=reach.queues,
+                places=min(share.runs, places - len(rows)),
+                first=None if following is None else following.id,
+                queues_at_once=QUEUES_AT_ONCE,
+            )
     if rows and reach.version is not None:
         await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
     if rows:
         return Look([assignments.assignment(row) for row in rows])
-    following = await _next_line(tx, env_id=environment.id, tasks=reach.tasks, queues=reach.queues)
-    return Look([], again=following is not None)
+    following = await _next_line(tx, env_id=environment.id, tasks=tasks, queues=reach.queues)
+    return Look([], again=following is not None, leaves_some=shares.leaves_some)
+
+
+async def _shares(tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, places: int) -> Shares:
+    """Return what the worker may claim of runs that are held to machines: at most half, so that others have a rest."""
+    if not reach.has_machines or reach.cpus is None or reach.memory is None or environment.is_development:
+        return Shares([], leaves_some=False)
+    most = places // 2 if places > 1 else random.randint(0, 1)  # noqa: S311 - one place cannot be halved
+    size = Size(reach.cpus, reach.memory)
+    return await room.shares(tx, environment, worker, size, tasks=reach.tasks, queues=reach.queues, places=most)

@@ -124,6 +124,11 @@ async def push(tx: Tx, environment: Environment, pushes: Sequence[Push]) -> None
     )
 
 
+def given_machines(pushes: Sequence[Push]) -> list[uuid.UUID]:
+    """Return the held runs that a trailing call has given a machine."""
+    return [push.run_id for push in pushes if push.last is not None and push.last.machine is not None]
+
+
 async def forget_released(tx: Tx) -> int:
     """Drop keys whose run is no longer held, at most ``FORGET_AT_ONCE``; returns how many."""
     keys = await _lock_released(tx, limit=FORGET_AT_ONCE)

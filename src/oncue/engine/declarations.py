@@ -19,6 +19,7 @@ from oncue.protocol.retry import RetryPolicy
 from oncue.protocol.work import Announcement, TaskDeclaration
 
 _INT4: Final = 2_147_483_647
+_LARGEST: Final = 2**50
 _LONGEST_MS: Final = _INT4 * 1_000
 _LONGEST_TEXT: Final = 1_000
 
@@ -31,6 +32,9 @@ def check(announcement: Announcement) -> None:
         UnprocessableRequest: A machine does not exist.
     """
     _check_number("places", announcement.places, 1, limits.MAX_PLACES)
+    for field, size in (("cpus", announcement.cpus), ("memoryBytes", announcement.memory_bytes)):
+        if size is not None:
+            _check_number(field, size, 0, _LARGEST)
     _check_number("pid", announcement.pid, 0, _INT4)
     for field, text in (("hostname", announcement.hostname), ("sdkVersion", announcement.sdk_version)):
         _check_text(field, text)

@@ -42,6 +42,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whose workers it is for; empty: any."""
     version: str = ""
     """Whose code it is for; empty: any."""
+    machine: str | None = None
+    """What the run is to have; None: what its task declares."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class Place(msgspec.Struct, frozen=True):
     task_id: int | None
     task_ttl: datetime.timedelta | None
     task_machine: str | None
+    held_to: str
+    """The machine that the run needs a worker's room for; empty: none."""
     queue: str
     queue_id: int | None
     code_limit: int | None
@@ -69,6 +73,19 @@ class ParkedRun(msgspec.Struct, frozen=True):
     ttl: datetime.timedelta | None
     region: str | None
     version: str | None
+    machine: str | None
+
+
+class StandingRun(msgspec.Struct, frozen=True):
+    """A run that waits for its time, and what decides about its line."""
+
+    run_id: uuid.UUID
+    task: str
+    queue: str
+    concurrency_key: str | None
+    region: str | None
+    version: str | None
+    machine: str | None
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -81,9 +98,12 @@ class Placed(msgspec.Struct, frozen=True):
 _sql = queries.load("placing")
 _find_places = _sql.many("find_places", Place)
 _make_lanes = _sql.none("make_lanes")
+_make_held = _sql.none("make_held")
 _make_lines = _sql.none("make_lines")
 _lock_parked = _sql.many("lock_parked", ParkedRun)
 _place = _sql.many("place", Placed)
+_read_standing = _sql.many("read_standing", StandingRun)
+_move = _sql.none("move")
 
 
 async def find(
@@ -141,7 +161,13 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     if not parked:
         return 0
     wants = {
-        run.run_id: Wanted(run.task, run.queue, run.concurrency_key, **where(environment, run.region, run.version))
+        run.run_id: Wanted(
+            run.task,
+            run.queue,
+            run.concurrency_key,
+            machine=run.machine,
+            **where(environment, run.region, run.version),
+        )
         for run in parked
     }
     places = await find(tx, environment, list(dict.fromkeys(wants.values())), changes=changes, effects=effects)
@@ -161,6 +187,32 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
     return len(placed)
 
 
+async def move(
+    tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, changes: Changes, effects: Effects
+) -> None:
+    """Let runs that wait for their time stand where their machine, which has changed, puts them."""
+    if not runs:
+        return
+    standing = await _read_standing(tx, env_id=environment.id, run_ids=runs)
+    wants = [
+        Wanted(
+            run.task,
+            run.queue,
+            run.concurrency_key,
+            machine=run.machine,
+            **where(environment, run.region, run.version),
+        )
+        for run in standing
+    ]
+    places = await find(tx, environment, list(dict.fromkeys(wants)), changes=changes, effects=effects)
+    await _move(
+        tx,
+        env_id=environment.id,
+        run_ids=[run.run_id for run in standing],
+        lines=[places[want].line_id for want in wants],
+    )
+
+
 async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> dict[Wanted, Place]:
     rows = await _find_places(
         tx,
@@ -170,6 +222,9 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
         keys=[want.key for want in wanted],
         regions=[want.region for want in wanted],
         versions=[want.version for want in wanted],
+        machines=[want.machine for want in wanted],
+        is_held=not environment.is_development,
+        default=machines.DEFAULT,
     )
     return {wanted[row.position - 1]: row for row in rows}
 
@@ -177,16 +232,23 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
 async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], places: dict[Wanted, Place]) -> None:
     named = [places[want].queue for want in missing]
     keys = [want.key for want in missing]
+    tasks = [want.task for want in missing]
+    regions = [want.region for want in missing]
+    versions = [want.version for want in missing]
+    held_to = [places[want].held_to for want in missing]
+    if any(held_to):
+        await _make_held(tx, env_id=environment.id, tasks=tasks, regions=regions, versions=versions, held_to=held_to)
     await queues.make(tx, environment, dict.fromkeys(named))
     await _make_lanes(tx, env_id=environment.id, queues=named, keys=keys)
     await _make_lines(
         tx,
         env_id=environment.id,
-        tasks=[want.task for want in missing],
+        tasks=tasks,
         queues=named,
         keys=keys,
-        regions=[want.region for want in missing],
-        versions=[want.version for want in missing],
+        regions=regions,
+        versions=versions,
+        held_to=held_to,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from oncue.engine import obstacles
 from oncue.engine.option_rules import show_priority
 from oncue.engine.results import child_result, raw, read_error
 from oncue.engine.rows import Environment
@@ -24,7 +25,16 @@ from oncue.protocol.failures import shown
 from oncue.protocol.runs import (
     Environment as EnvironmentView,
 )
-from oncue.protocol.runs import ListedRun, Pagination, RelatedRuns, RunPage, RunSummary, RunView, TriggerFunction
+from oncue.protocol.runs import (
+    ListedRun,
+    Pagination,
+    PendingReason,
+    RelatedRuns,
+    RunPage,
+    RunSummary,
+    RunView,
+    TriggerFunction,
+)
 from oncue.protocol.status import ApiStatus, StoredStatus
 from oncue.protocol.triggers import IdempotencyKeyOptions
 from oncue.protocol.work import ChildResult
@@ -133,7 +143,18 @@ async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
         attempt_count=row.attempt_count,
         priority=show_priority(row.priority),
         replayed_from=None if row.replayed_from is None else ids.show(ids.RUN, row.replayed_from),
+        pending_reason=await _pending_reason(tx, environment, row),
     )
+
+
+async def _pending_reason(tx: Tx, environment: Environment, row: RunRow) -> PendingReason | None:
+    match row.status:
+        case "PENDING_VERSION":
+            return obstacles.unknown_task(environment, row.task, row.region, row.version)
+        case "PENDING":
+            return await obstacles.find(tx, environment, row.id)
+        case _:
+            return None
 
 
 async def read_result(tx: Tx, environment: Environment, run: uuid.UUID) -> ChildResult | None:

@@ -99,6 +99,7 @@ async def trigger_many(
             tx, environment, list(wanted.values()), parents=parents, changes=changes, effects=effects
         )
     await debouncing.push(tx, environment, matches.pushes)
+    await placing.move(tx, environment, debouncing.given_machines(matches.pushes), changes=changes, effects=effects)
     if new_waits:
         await waits.register(tx, environment, new_waits, kind="run")
         known = [wait.target_id for wait in new_waits if wait.target_id not in created]
@@ -132,6 +133,7 @@ async def insert(
             run.queue,
             run.concurrency_key,
             run.queue_limit,
+            machine=run.machine,
             **placing.where(environment, run.region, run.version),
         )
         for run in runs

@@ -18,6 +18,7 @@ from oncue.store import queries
 from oncue.store.pool import Tx
 
 _sql = queries.load("versions")
+_make_held_of_version = _sql.none("make_held_of_version")
 _make_lines_of_version = _sql.none("make_lines_of_version")
 _join_lines_of_version = _sql.none("join_lines_of_version")
 _lock_to_version = _sql.none("lock_to_version")
@@ -27,6 +28,7 @@ async def lock(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], vers
     """Lock runs that were just claimed to the version of their worker, but for those that are locked already."""
     if environment.is_development:
         return
+    await _make_held_of_version(tx, env_id=environment.id, run_ids=runs, version=version)
     await _make_lines_of_version(tx, env_id=environment.id, run_ids=runs, version=version)
     await _join_lines_of_version(tx, env_id=environment.id, run_ids=runs, version=version)
     await _lock_to_version(tx, env_id=environment.id, run_ids=runs, version=version)

@@ -12,9 +12,10 @@ import uuid
 
 import msgspec
 
-from oncue.engine import declarations, dispatch, queues, recovery
+from oncue.engine import declarations, dispatch, queues, recovery, room
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
+from oncue.engine.room import TooLarge
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
 from oncue.protocol.work import Announcement, TaskDeclaration
@@ -87,15 +88,25 @@ async def announce(
         queues=announcement.queues,
         region=announcement.region,
         version=announcement.version,
+        cpus=announcement.cpus,
+        memory=announcement.memory_bytes,
         lease=lease,
     )
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
 
 
-async def beat(tx: Tx, environment: Environment, worker: uuid.UUID, *, lease: datetime.timedelta) -> bool:
-    """Extend a worker's lease; returns whether there still was one."""
-    return await _beat(tx, id=worker, env_id=environment.id, lease=lease) is not None
+async def beat(
+    tx: Tx, environment: Environment, worker: uuid.UUID, *, lease: datetime.timedelta
+) -> list[TooLarge] | None:
+    """Extend a worker's lease.
+
+    Returns:
+        The worker's tasks with runs in line for which no worker is large enough; None where there was no lease.
+    """
+    if await _beat(tx, id=worker, env_id=environment.id, lease=lease) is None:
+        return None
+    return await room.too_large(tx, environment, worker)
 
 
 async def leave(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> None:
@@ -109,6 +120,7 @@ def _columns(tasks: list[TaskDeclaration]) -> dict[str, object]:
         "queues": [task.queue or f"task/{task.id}" for task in tasks],
         "retries": [None if task.retry is None else msgspec.json.encode(task.retry).decode() for task in tasks],
         "machines": [task.machine for task in tasks],
+        "isolated": [task.isolated for task in tasks],
         "ttls": [None if task.ttl_ms is None else task.ttl_ms * _MS for task in tasks],
         "max_durations": [None if task.max_duration_ms is None else task.max_duration_ms * _MS for task in tasks],
         "schemas": [bytes(task.payload_schema).decode() if task.payload_schema else None for task in tasks],

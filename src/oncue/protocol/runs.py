@@ -82,6 +82,17 @@ class RelatedRuns(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel
     children: list[RunSummary] | None = None
 
 
+class PendingReason(msgspec.Struct, frozen=True, rename="camel"):
+    """What keeps a run from starting although it is due."""
+
+    code: Literal["NO_WORKER", "QUEUE_PAUSED", "CONCURRENCY_LIMIT", "MACHINE_TOO_LARGE", "NO_ROOM"]
+    message: str
+    """For people, with what to do about it where something can be done."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """A run as ``runs.retrieve`` shows it."""
 
@@ -94,6 +105,8 @@ class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_on
     """Seconds of head start."""
     replayed_from: str | None = None
     """The run that this one is a replay of."""
+    pending_reason: PendingReason | None = None
+    """Why it does not start; absent where it is not due, or only others are before it."""
 
 
 class RescheduleRequest(msgspec.Struct, frozen=True):

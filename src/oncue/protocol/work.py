@@ -56,6 +56,9 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     version: str | None = None
     region: str | None = None
     """Where the worker is: it is given the runs that ask for this region, and those that ask for none."""
+    cpus: float | None = None
+    """What it has for runs that are held to machines; absent: nothing."""
+    memory_bytes: int | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True, rename="camel"):
@@ -342,10 +345,21 @@ class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):
     worker_id: str
 
 
-class HeartbeatResponse(msgspec.Struct, frozen=True, rename="camel"):
+class TooLarge(msgspec.Struct, frozen=True, rename="camel"):
+    """A task with runs in line for whose machine no worker is large enough."""
+
+    task: str
+    machine: str
+    largest: str
+    """What the largest worker has, for people to read."""
+
+
+class HeartbeatResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """Whether the lease was still there to extend; if not, the worker stops its runs and announces itself anew."""
 
     known: bool
+    too_large: list[TooLarge] = []
+    """Of the worker's tasks."""
 
 
 class Farewell(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from oncue.protocol.failures import ShownError
-from oncue.protocol.runs import Environment, Pagination, RunSummary
+from oncue.protocol.runs import Environment, Pagination, PendingReason, RunSummary
 
 
 class RelatedRun(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
@@ -38,6 +38,8 @@ class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     """Seconds of head start."""
     replayed_from: str | None = None
     """The run that this one is a replay of."""
+    pending_reason: PendingReason | None = None
+    """Why it does not start; None where it is not due, or only others are before it."""
 
 
 class ListedRun(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=True):

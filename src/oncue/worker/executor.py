@@ -153,7 +153,8 @@ class Executor:
         run.begin()
         if telemetry.is_heard("attempt.started"):
             telemetry.event("attempt.started", task=run.task_id, run_id=run.run_id)
-        if run.is_isolated:
+        if run.machine is not None:
+            run.session.waiting.has_process(run)
             run.future = run.session.loop.create_task(self._drive_process(run, assignment))
             return
         execution.current.set(run)
@@ -190,6 +191,7 @@ class Executor:
             outcome = await begun
         except asyncio.CancelledError:
             outcome = None
+        run.session.waiting.has_none(run)
         self._finish(run, outcome)
 
     def _finish(self, run: HeldRun, outcome: Outcome | None) -> None:

@@ -20,7 +20,8 @@ import urllib3
 
 from oncue import telemetry
 from oncue.protocol.errors import ApiError, ConnectionFailed, ServerError
-from oncue.protocol.work import Heartbeat, HeartbeatResponse, Welcome
+from oncue.protocol.machines import SIZES
+from oncue.protocol.work import Heartbeat, HeartbeatResponse, TooLarge, Welcome
 from oncue.sdk.settings import Settings
 from oncue.worker.outage import Outage
 
@@ -47,6 +48,7 @@ class HeartbeatThread:
         self._worker_id: str | None = None
         self._interval_s = self._lease_s = 0.0
         self._heard_at_s = 0.0
+        self._too_large: list[TooLarge] = []
         self._thread = threading.Thread(target=self._run, name="oncue-heartbeat", daemon=True)
 
     @property
@@ -86,19 +88,20 @@ class HeartbeatThread:
         if silent_s > self._lease_s and not self._outage.lasts:
             telemetry.event("lease.doubted", worker_id=worker_id, silent_ms=round(silent_s * 1000))
         try:
-            known = self._send(connections, worker_id)
+            answer = self._send(connections, worker_id)
         except ApiError as error:
             return min(self._interval_s, self._outage.failed(error, worker_id=worker_id))
         self._outage.over()
         if worker_id == self._worker_id:
-            if known:
+            self._tell_too_large(answer.too_large)
+            if answer.known:
                 self._heard_at_s = sent_at_s
             else:
                 self._worker_id = None
                 self._tell(worker_id)
         return self._interval_s
 
-    def _send(self, connections: urllib3.PoolManager, worker_id: str) -> bool:
+    def _send(self, connections: urllib3.PoolManager, worker_id: str) -> HeartbeatResponse:
         try:
             response = connections.request(
                 "POST",
@@ -112,9 +115,19 @@ class HeartbeatThread:
         if response.status != _OK:
             raise ServerError(f"the server answered the heartbeat with {response.status}", status=response.status)
         try:
-            return msgspec.json.decode(response.data, type=HeartbeatResponse).known
+            return msgspec.json.decode(response.data, type=HeartbeatResponse)
         except msgspec.MsgspecError as error:
             raise ServerError(f"the answer to the heartbeat cannot be read: {error}") from error
+
+    def _tell_too_large(self, found: list[TooLarge]) -> None:
+        """Log what no worker is large enough for, once for as long as that lasts."""
+        for each in found:
+            if each not in self._too_large:
+                size = str(SIZES[each.machine]) if each.machine in SIZES else each.machine
+                telemetry.event(
+                    "machine.too_large", task=each.task, machine=each.machine, needs=size, largest_worker=each.largest
+                )
+        self._too_large = found
 
     def _tell(self, worker_id: str) -> None:
         try:

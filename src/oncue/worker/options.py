@@ -39,6 +39,11 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     """Where the worker is; None: nowhere that runs ask for."""
 
+    cpus: float | None = None
+    """CPUs that all processes together have for runs that are held to machines; None: what there are."""
+    memory_bytes: int | None = None
+    """Memory likewise."""
+
     log_level: str = "INFO"
     """Of the least important events that child processes log; one process logs as its program says."""
 
@@ -51,6 +56,15 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"region={self.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
         if self.version is not None and not names.is_version(self.version):
             raise SettingsError(f"version={self.version[:60]!r} is not a version; expected {names.VERSION_FORM}")
+        self._check_sizes()
+        if self.grace < datetime.timedelta():
+            raise SettingsError(f"grace={self.grace} is negative; expected a length of time such as 30 s")
+
+    def _check_sizes(self) -> None:
+        if self.cpus is not None and not self.cpus > 0:
+            raise SettingsError(f"cpus={self.cpus} is out of range; expected more than 0")
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise SettingsError(f"memory={self.memory_bytes} is out of range; expected 1 byte or more")
         if self.max_parked < 0:
             raise SettingsError(f"max_parked={self.max_parked} is out of range; expected 0 or more")
         if self.max_memory_bytes is not None and not Path("/proc/self/statm").exists():
@@ -59,5 +73,3 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.processes < 1:
             raise SettingsError(f"processes={self.processes} is out of range; expected 1 or more")
-        if self.grace < datetime.timedelta():
-            raise SettingsError(f"grace={self.grace} is negative; expected a length of time such as 30 s")

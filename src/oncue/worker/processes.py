@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from oncue import telemetry
+from oncue.worker import capacity
 from oncue.worker.options import WorkerOptions
 
 _GIVE_UP: Final = (1, 2)
@@ -38,7 +39,7 @@ class _Family:
 
     def __init__(self, options: WorkerOptions) -> None:
         self._count = options.processes
-        self._options = msgspec.json.encode(msgspec.structs.replace(options, processes=1)) + b"\n"
+        self._options = msgspec.json.encode(capacity.share(options)) + b"\n"
         self._children: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
         self._code = 0

@@ -41,6 +41,12 @@ class Waiting(Protocol):
     def forget(self, run: "HeldRun", /) -> None:
         """Take note that a run waits no more."""
 
+    def has_process(self, run: "HeldRun", /) -> None:
+        """Take note that a run gets a process of its own, which takes the memory of its machine."""
+
+    def has_none(self, run: "HeldRun", /) -> None:
+        """Take note that it has it no more."""
+
 
 class Session:
     """What the runs of one announcement share."""
@@ -72,8 +78,8 @@ class HeldRun(BaseExecution):
         "future",
         "has_place",
         "is_done",
-        "is_isolated",
         "limit",
+        "machine",
         "session",
         "waits_for",
     )  # fmt: skip
@@ -81,8 +87,8 @@ class HeldRun(BaseExecution):
     def __init__(self, assignment: Assignment, task: Task[Any, Any] | None, session: Session) -> None:
         super().__init__(assignment.run_id, assignment.epoch, assignment.task, task)
         self.session = session
-        self.is_isolated = is_isolated(assignment, task)
-        """Whether its code is called in a process of its own."""
+        self.machine = machine_of(assignment, task)
+        """What it is held to in a process of its own; None where its code is called in the worker's."""
         self.has_place = False
         self.is_done = False
         self.future: asyncio.Task[None] | None = None
@@ -199,7 +205,7 @@ class HeldRun(BaseExecution):
         if self.future is not None:
             self.future.cancel(stopped.value)
         if self._parking is not None:
-            self._parking.stop(stopped.error() if self.blocks_thread and not self.is_isolated else None)
+            self._parking.stop(stopped.error() if self.blocks_thread and self.machine is None else None)
 
     # What follows is the protocol that user code meets.
 
@@ -216,7 +222,7 @@ class HeldRun(BaseExecution):
                 task_file=file,
                 environment=session.environment,
                 worker_id=session.worker_id,
-                machine=assignment.machine if self.is_isolated else None,
+                machine=self.machine,
             )
             self._assignment = None
         assert self._context is not None
@@ -275,6 +281,7 @@ class HeldRun(BaseExecution):
         return waiter
 
 
-def is_isolated(assignment: Assignment, task: Task[Any, Any] | None) -> bool:
-    """Return whether a run has a process of its own: its task says so, or it was given a machine."""
-    return (task is not None and task.is_isolated) or assignment.machine != machines.DEFAULT
+def machine_of(assignment: Assignment, task: Task[Any, Any] | None) -> str | None:
+    """Return what a run is held to, if it is: where its task says so, or it was given another than the default."""
+    is_isolated = (task is not None and task.is_isolated) or assignment.machine != machines.DEFAULT
+    return assignment.machine if is_isolated else None

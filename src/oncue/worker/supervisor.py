@@ -27,7 +27,7 @@ from oncue.protocol.errors import ApiError, ConnectionFailed, OncueError, RateLi
 from oncue.sdk import requests, settings
 from oncue.sdk.settings import Settings
 from oncue.sdk.task import Task
-from oncue.worker import discovery, loops, processes
+from oncue.worker import capacity, discovery, loops, processes
 from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor
 from oncue.worker.heartbeat import HeartbeatThread
@@ -123,6 +123,7 @@ class Worker:
             self.executor.stop,
             max_parked=options.max_parked,
             max_memory_bytes=options.max_memory_bytes,
+            process_bytes=capacity.of(options).memory_bytes,
             always=settings.evicts_always(),
         )
         self._logs = LogShipper(link)
@@ -162,6 +163,7 @@ class Worker:
 
     def _announcement(self) -> work.Announcement:
         queues = self._options.queues
+        cpus, memory_bytes = capacity.of(self._options)
         return work.Announcement(
             worker_id=self._worker_id,
             tasks=self._declarations,
@@ -172,6 +174,8 @@ class Worker:
             queues=None if queues is None else list(queues),
             version=self._options.version,
             region=self._options.region,
+            cpus=cpus,
+            memory_bytes=memory_bytes,
         )
 
     def _lost(self, worker_id: str | None = None) -> None:

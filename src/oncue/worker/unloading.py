@@ -2,8 +2,9 @@
 
 An unloaded run starts again from the top, on whatever worker has a place, when something that it waits for is there;
 its journal gives it what its calls made before. That is done where too many runs are parked, where the process has
-grown beyond its memory, when the worker is told to stop, and, to show that it makes no difference, at every wait.
-Those parked longest go first. A task with ``evict=False`` is left alone.
+grown beyond its memory, where another run is to have the memory of an isolated one, when the worker is told to stop,
+and, to show that it makes no difference, at every wait. Those parked longest go first. A task with ``evict=False`` is
+left alone.
 
 Life of a run, this module's part::
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from oncue import telemetry
+from oncue.protocol.machines import SIZES
 from oncue.worker.base_execution import Stop
 from oncue.worker.runs import HeldRun
 
@@ -36,7 +38,13 @@ class Unloader:
     """Decides which parked runs to keep; to be used on the worker's event loop only."""
 
     def __init__(
-        self, stop: Callable[[HeldRun, Stop], None], *, max_parked: int, max_memory_bytes: int | None, always: bool
+        self,
+        stop: Callable[[HeldRun, Stop], None],
+        *,
+        max_parked: int,
+        max_memory_bytes: int | None,
+        process_bytes: int,
+        always: bool,
     ) -> None:
         """Begin with no run.
 
@@ -44,15 +52,19 @@ class Unloader:
             stop: Ends the execution of a run.
             max_parked: Runs to keep, 0 or more.
             max_memory_bytes: Resident size of the process from which on runs are unloaded; None: none.
+            process_bytes: Memory for the processes of isolated runs, each with what its machine has.
             always: Unload at every wait.
         """
         self._stop = stop
         self._max_parked = max_parked
         self._max_memory_bytes = max_memory_bytes
+        self._process_bytes = process_bytes
         self._always = always
         self._loop = asyncio.get_running_loop()
         self._is_leaving = False
         self._parked: dict[HeldRun, None] = {}
+        self._processes: dict[HeldRun, int] = {}
+        """Isolated runs, each with the memory that its process may take."""
         self._begun: set[tuple[str, str]] = set()
         """Waits at which runs were unloaded, where that is done at every wait: at each once. The result of one that is
         over comes a moment after the wait has begun, and to unload the run again in that moment would never end."""
@@ -71,6 +83,24 @@ class Unloader:
     def forget(self, run: HeldRun) -> None:
         """Take note that a run waits no more."""
         self._parked.pop(run, None)
+
+    def has_process(self, run: HeldRun) -> None:
+        """Take note that a run gets a process; those that only wait let theirs go where there is too little memory.
+
+        The server gives out what executing runs leave, and so counts on that.
+        """
+        assert run.machine is not None
+        self._processes[run] = SIZES[run.machine].memory_bytes
+        excess_bytes = sum(self._processes.values()) - self._process_bytes
+        for parked in [parked for parked in self._parked if parked in self._processes and parked.may_be_unloaded]:
+            if excess_bytes <= 0:
+                return
+            excess_bytes -= self._processes[parked]
+            self._stop(parked, Stop.UNLOADED)
+
+    def has_none(self, run: HeldRun) -> None:
+        """Take note that a run's process has ended."""
+        self._processes.pop(run, None)
 
     def unload_all(self) -> int:
         """Unload what may be, and from now on at every wait: the worker stops. Returns how many those were."""

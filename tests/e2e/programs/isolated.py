@@ -110,6 +110,14 @@ def apart_stubborn(pid_file: str) -> None:
             print("not yet")  # noqa: T201 - as above
 
 
+@task(isolate=True)
+async def apart_gate(payload: dict[str, str]) -> str:
+    with Path(payload["pids"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    said: str = (await wait.for_token(payload["token"])).unwrap()
+    return said
+
+
 def _note_cancelled(event: RunEvent) -> None:
     Path(str(event.payload)).write_text("cancelled")
 

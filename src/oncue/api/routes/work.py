@@ -25,6 +25,7 @@ from oncue.protocol.work import (
     HeartbeatResponse,
     OutcomesRequest,
     OutcomesResponse,
+    TooLarge,
     Welcome,
 )
 
@@ -73,6 +74,7 @@ async def outcomes(call: Call, request: OutcomesRequest) -> Answer:
     lost = await call.services.write(
         lambda tx, effects: attempts.report(tx, call.environment, worker, request.outcomes, effects=effects)
     )
+    call.services.polls.room_freed(worker)
     return Answer(OutcomesResponse(lost))
 
 
@@ -80,10 +82,12 @@ async def heartbeat(call: Call, request: Heartbeat) -> Answer:
     """Extend a worker's lease."""
     worker = ids.parse(ids.WORKER, request.worker_id)
     lease = call.services.settings.lease
-    known = await call.services.write(
+    beaten = await call.services.write(
         lambda tx, _: workers.beat(tx, call.environment, worker, lease=lease), pool=call.services.control
     )
-    return Answer(HeartbeatResponse(known))
+    if beaten is None:
+        return Answer(HeartbeatResponse(known=False))
+    return Answer(HeartbeatResponse(True, [TooLarge(each.task, each.machine, each.largest) for each in beaten]))
 
 
 async def leave(call: Call, farewell: Farewell) -> Answer:

@@ -224,9 +224,7 @@ def _facts(run: "Run") -> "list[tuple[str, str]]":
 
     facts = [("started", output.age(run.started_at) if run.started_at else "")]
     facts.append(("delayed until", run.delayed_until.isoformat() if run.delayed_until and run.is_queued else ""))
-    if run.status == "PENDING_VERSION":
-        where = f" in region {run.region}" if run.region else ""
-        facts.append(("waits for", f"a worker that has task {run.task_identifier}{where}"))
+    facts.append(("does not start", str(run.pending_reason or "")))
     facts.append(("computed for", output.duration(run.duration_ms) if run.started_at else ""))
     facts.append(("attempts", str(run.attempt_count) if run.attempt_count else ""))
     facts.append(("queue", run.queue))

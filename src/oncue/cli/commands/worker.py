@@ -50,6 +50,8 @@ _SHIFTS = {"MB": 20, "GB": 30}
     "--region", metavar="REGION", help="Where this is: takes runs that ask for it, and those that ask for none."
 )
 @click.option("--version", metavar="VERSION", help="Version of the code, for runs that are locked to one.")
+@click.option("--cpus", metavar="N", type=float, help="For runs held to machines, all processes together; else all.")
+@click.option("--memory", metavar="SIZE", help="For runs held to machines, likewise, such as 8GB.")
 @click.option("--show-runs", is_flag=True, help="Write a line for each run that starts and ends (one process only).")
 def command(
     targets: tuple[str, ...],
@@ -61,6 +63,8 @@ def command(
     max_memory: str | None,
     region: str | None,
     version: str | None,
+    cpus: float | None,
+    memory: str | None,
     show_runs: bool,
 ) -> int:
     """Run tasks.
@@ -94,9 +98,11 @@ def command(
         queues=names,
         grace=length,
         max_parked=max_parked,
-        max_memory_bytes=None if max_memory is None else _size(max_memory),
+        max_memory_bytes=None if max_memory is None else _size(max_memory, "--max-memory"),
         version=version,
         region=region,
+        cpus=cpus,
+        memory_bytes=None if memory is None else _size(memory, "--memory"),
         log_level=settings.log_level().upper(),
     )
     # Said before any code is imported.
@@ -108,10 +114,8 @@ def command(
     return min(code, 1)
 
 
-def _size(text: str) -> int:
+def _size(text: str, option: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise click.UsageError(
-            f"--max-memory={text!r} is not a size; expected a whole number with MB or GB, such as 512MB"
-        )
+        raise click.UsageError(f"{option}={text!r} is not a size; expected a whole number with MB or GB, such as 512MB")
     return int(match[1]) << _SHIFTS[match[2].upper()]

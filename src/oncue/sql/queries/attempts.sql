@@ -5,6 +5,7 @@ select live.run_id, live.attempt::int as attempt, run.max_attempts::int as max_a
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 left join oncue.tasks as task on task.env_id = live.env_id and task.slug = run.task and task.region = '' and task.version = ''
+    and task.held_to = ''
 where live.env_id = :env_id::int
   and live.run_id = any(:run_ids::uuid[])
   and live.worker_id = :worker_id::uuid;

@@ -1,6 +1,15 @@
 -- name: worker_reach :maybe Reach
 -- What a worker may be given. The share lock keeps recovery from taking the worker away meanwhile.
-select worker.tasks, worker.queues, worker.version, environment.concurrency_limit
+select
+    worker.tasks,
+    worker.queues,
+    worker.version,
+    worker.cpus,
+    worker.memory,
+    environment.concurrency_limit,
+    exists (
+        select from oncue.tasks as task where task.env_id = worker.env_id and task.held_to <> ''
+    ) as has_machines
 from oncue.workers as worker
 join oncue.environments as environment on environment.id = worker.env_id
 where worker.id = :worker_id::uuid

@@ -40,7 +40,8 @@ from oncue.tasks as task
 where task.env_id = :env_id::int
   and task.slug = :task::text
   and task.region = ''
-  and task.version = '';
+  and task.version = ''
+  and task.held_to = '';
 
 -- name: count_queues :one QueueCount
 -- How many queues an environment has.
