@@ -19,6 +19,7 @@ class Worker:
     def __init__(self, polls: Polls, kind: str = "a", *, places: int = 1) -> None:
         self.id = uuid.uuid4()
         self.looks = 0
+        self.wants_room = False
         self._polls, self._kind, self._places = polls, kind, places
         self._finds: asyncio.Queue[int] = asyncio.Queue()
         self.task = asyncio.create_task(self._run())
@@ -35,6 +36,7 @@ class Worker:
             poll.start_look()
             self.looks += 1
             found = await self._finds.get()
+            poll.wants_room = self.wants_room
             poll.end_look(found)
             if found or not await poll.wait(60):
                 return found
@@ -154,6 +156,23 @@ async def test_notice_wakes_the_claims_of_its_worker_only() -> None:
         await settle()
 
         assert looking(workers) == [False, True]
+
+
+async def test_room_that_is_freed_wakes_claims_that_want_it() -> None:
+    polls = Polls()
+    content, wanting, elsewhere = workers = [Worker(polls) for _ in range(3)]
+    wanting.wants_room = elsewhere.wants_room = True
+    await settle()
+    for worker in workers:
+        worker.find(0)
+    await settle()
+
+    with ended(*workers):
+        for worker in (content, wanting):
+            polls.room_freed(worker.id)
+        await settle()
+
+        assert looking(workers) == [False, True, False]
 
 
 async def test_claim_without_places_is_not_woken_for_runs() -> None:

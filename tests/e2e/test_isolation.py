@@ -1,6 +1,8 @@
 """Isolated runs, end to end: their own process, its limits, its deaths and its end."""
 
 import asyncio
+import datetime
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,37 @@ async def test_processes_of_runs_that_wait_make_room_for_others(own_stack: Stack
             assert (await handle.result(LONG_S)).unwrap() == "open"
     # The first, which goes on in another process, had the second make room in its turn.
     assert [len(_pids(tmp_path / f"pids{n}")) for n in range(3)] == [2, 2, 1]
+
+
+@pytest.mark.in_memory
+async def test_runs_start_one_after_the_other_where_there_is_room_for_one(production_stack: Stack) -> None:
+    worker = production_stack.start_worker(PROGRAM, cpus=1, memory="2GB")
+    await worker.announced()
+    with called(production_stack.server):
+        handles = [await tasks.trigger("apart-for", 0.2) for _ in range(5)]
+        found = [await runs.retrieve(handle) for handle in handles]
+        spans = sorted([(await handle.result(LONG_S)).unwrap() for handle in handles])
+
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
+    assert all(gap >= 0 for gap in gaps)
+    reasons = [str(run.pending_reason) for run in found if run.status == "QUEUED"]
+    assert any("has room for machine small-2x (1 CPU and 1 GB) now" in reason for reason in reasons)
+
+
+async def test_worker_says_that_no_worker_is_large_enough(production_stack: Stack) -> None:
+    production_stack.start_server(heartbeat=datetime.timedelta(seconds=0.2))
+    worker = production_stack.start_worker(PROGRAM, cpus=0.5, memory="2GB")
+    await worker.announced()
+    with called(production_stack.server):
+        handle: RunHandle[Any] = await tasks.trigger("apart-for", 0.2)
+        await eventually(lambda: "machine.too_large" in worker.said, "the worker has said so")
+
+        assert "task=apart-for machine=small-2x" in worker.said
+        reason = (await runs.retrieve(handle)).pending_reason
+        assert reason is not None
+        assert reason.code == "MACHINE_TOO_LARGE"
+        production_stack.start_worker(PROGRAM, cpus=1, memory="1GB")
+        assert (await handle.result(LONG_S)).ok
 
 
 def _pids(file: Path) -> list[int]:

@@ -118,6 +118,13 @@ async def apart_gate(payload: dict[str, str]) -> str:
     return said
 
 
+@task(machine="small-2x")
+async def apart_for(seconds: float) -> tuple[float, float]:
+    begun_s = time.time()
+    await asyncio.sleep(seconds)
+    return begun_s, time.time()
+
+
 def _note_cancelled(event: RunEvent) -> None:
     Path(str(event.payload)).write_text("cancelled")
 
