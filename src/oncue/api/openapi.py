@@ -94,7 +94,7 @@ class _Twins:
     """Structs as msgspec can describe them: it cannot write the default of a raw document."""
 
     def __init__(self) -> None:
-        self._made: dict[type[msgspec.Struct], type[msgspec.Struct]] = {}
+        self._made: dict[type[msgspec.Struct], Any] = {}
 
     def of(self, type_: Any) -> Any:  # noqa: ANN401 - any annotation
         """Return a type in which raw documents are ``Any``, and optional ones have no default."""
@@ -110,8 +110,10 @@ class _Twins:
             return outer[tuple(self.of(part) for part in inner)]  # type: ignore[index]
         return type_
 
-    def _struct(self, struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    def _struct(self, struct: type[msgspec.Struct]) -> Any:  # noqa: ANN401 - a type
         if struct not in self._made:
+            # What a tree says of its branches is said once: its own schema cannot be named before it is made.
+            self._made[struct] = Any
             config = struct.__struct_config__
             twin = msgspec.defstruct(
                 struct.__name__,

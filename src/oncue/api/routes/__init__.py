@@ -14,6 +14,7 @@ from oncue.api.routes import (
     runs,
     steps,
     tasks,
+    traces,
     waitpoints,
     work,
 )
@@ -30,6 +31,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *waitpoints.ROUTES,
     *steps.ROUTES,
     *logs.ROUTES,
+    *traces.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )

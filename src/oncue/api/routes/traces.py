@@ -1,0 +1,29 @@
+"""Traces: clients read the family of a run as a tree."""
+
+from http import HTTPStatus
+
+from oncue.api import named_runs
+from oncue.api.calls import Answer, Call
+from oncue.api.routing import Route
+from oncue.engine import tracing
+from oncue.protocol import ids
+from oncue.protocol.traces import TraceView
+
+
+@named_runs.by_any_name
+async def read(call: Call, _: None) -> Answer:
+    """Show the family of a run."""
+    run = ids.parse(ids.RUN, call.parameters["run"])
+    return Answer(TraceView(await call.services.read(lambda tx: tracing.read(tx, call.environment, run))))
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/v1/runs/{run}/trace",
+        handle=read,
+        summary="Show the family that a run belongs to as a tree of spans, with what they have logged",
+        answer=TraceView,
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+)
