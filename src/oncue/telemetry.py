@@ -70,6 +70,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "request.failed": (logging.ERROR, "a request ended in an unexpected error"),
     "task.unknown": (logging.WARNING, "a worker was handed a run of a task that it does not have; it hands it back"),
     "upkeep.failed": (logging.ERROR, "a round of upkeep failed; the next one tries again"),
+    "versions.adopted": (
+        logging.INFO,
+        "workers were given runs of a version that no worker has any more, and that no operator had named",
+    ),
     "worker.announced": (logging.INFO, "a worker told the server what it can run"),
     "worker.died": (logging.WARNING, "a worker process ended by itself; another one is started"),
     "worker.left": (logging.INFO, "a worker said good-bye"),

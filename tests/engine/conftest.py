@@ -83,6 +83,7 @@ class Engine:
         region: str | None = None,
         version: str | None = None,
         size: Size | None = None,
+        fingerprint: str | None = None,
         environment: Environment | None = None,
     ) -> uuid.UUID:
         worker = ids.new_worker_id()
@@ -96,6 +97,7 @@ class Engine:
             queues=queues,
             region=region,
             version=version,
+            fingerprint=fingerprint,
             cpus=None if size is None else size.cpus,
             memory_bytes=None if size is None else size.memory_bytes,
         )

@@ -59,6 +59,9 @@ async def test_held_runs_are_looked_at_by_nobody(engine: Engine, held: int, is_a
         places=100,
         first=None,
         queues_at_once=claiming.QUEUES_AT_ONCE,
+        version=None,
+        unlocked=[],
+        locked=[],
     )
     await engine.advance(datetime.timedelta(hours=2))
     release = await looked_at(engine, "delays.release_due", limit=delays.GROUP)

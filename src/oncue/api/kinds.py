@@ -35,6 +35,7 @@ class Kinds:
             queues,
             announcement.region,
             announcement.version,
+            announcement.fingerprint,
         )
 
     def forget(self, worker: uuid.UUID) -> None:

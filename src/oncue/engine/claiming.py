@@ -31,6 +31,9 @@ class Reach(msgspec.Struct, frozen=True):
     tasks: list[int]
     queues: list[str] | None
     version: str | None
+    unlocked: list[int]
+    locked: list[int]
+    """For each of the unlocked rows that of the worker's version."""
     cpus: float | None
     memory: int | None
     concurrency_limit: int | None
@@ -104,25 +107,47 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
             return Look([], leaves_some=shares.leaves_some)
         # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
         await _lock_line(tx, line_id=following.id)
-    rows: list[Claimed] = []
-    for share in (*shares.each, Share(reach.tasks, places)):
-        if len(rows) < places:
-            rows += await _claim(
-                tx,
-                env_id=environment.id,
-                worker_id=worker,
-                tasks=share.tasks,
-                queues=reach.queues,
-                places=min(share.runs, places - len(rows)),
-                first=None if following is None else following.id,
-                queues_at_once=QUEUES_AT_ONCE,
-            )
-    if rows and reach.version is not None:
-        await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
+    rows = await _claim_each(
+        tx, environment, worker, reach, shares, places=places, first=None if following is None else following.id
+    )
     if rows:
         return Look([assignments.assignment(row) for row in rows])
     following = await _next_line(tx, env_id=environment.id, tasks=tasks, queues=reach.queues)
     return Look([], again=following is not None, leaves_some=shares.leaves_some)
+
+
+async def _claim_each(
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    reach: Reach,
+    shares: Shares,
+    *,
+    places: int,
+    first: int | None,
+) -> list[Claimed]:
+    rows: list[Claimed] = []
+    for share in (*shares.each, Share(reach.tasks, places)):
+        if len(rows) == places:
+            break
+        found = await _claim(
+            tx,
+            env_id=environment.id,
+            worker_id=worker,
+            tasks=share.tasks,
+            queues=reach.queues,
+            places=min(share.runs, places - len(rows)),
+            first=first,
+            version=reach.version,
+            unlocked=reach.unlocked,
+            locked=reach.locked,
+            queues_at_once=QUEUES_AT_ONCE,
+        )
+        if found and reach.version is not None and share in shares.each:
+            # Rows of tasks for machines are made as they are needed, and so were not known when the worker came.
+            await versions.lock(tx, environment, [row.run_id for row in found], reach.version)
+        rows += found
+    return rows
 
 
 async def _shares(tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, places: int) -> Shares:

@@ -22,6 +22,7 @@ _INT4: Final = 2_147_483_647
 _LARGEST: Final = 2**50
 _LONGEST_MS: Final = _INT4 * 1_000
 _LONGEST_TEXT: Final = 1_000
+_LONGEST_FINGERPRINT: Final = 200
 
 
 def check(announcement: Announcement) -> None:
@@ -42,6 +43,11 @@ def check(announcement: Announcement) -> None:
         raise BadRequest(f"region: {announcement.region[:60]!r} is not a region's name; expected {names.REGION_FORM}")
     if announcement.version is not None and not names.is_version(announcement.version):
         raise BadRequest(f"version: {announcement.version[:60]!r} is not a version; expected {names.VERSION_FORM}")
+    if announcement.fingerprint is not None and not 1 <= len(announcement.fingerprint) <= _LONGEST_FINGERPRINT:
+        raise BadRequest(
+            f"fingerprint: found {len(announcement.fingerprint):,} characters; expected 1 to {_LONGEST_FINGERPRINT}"
+        )
+    _check_text("fingerprint", announcement.fingerprint or "")
     for queue in announcement.queues or ():
         option_rules.check_queue("queues", queue)
     for task in announcement.tasks:

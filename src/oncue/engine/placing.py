@@ -42,6 +42,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whose workers it is for; empty: any."""
     version: str = ""
     """Whose code it is for; empty: any."""
+    softly: bool = False
+    """Any version's, where that one does not have the task."""
     machine: str | None = None
     """What the run is to have; None: what its task declares."""
 
@@ -51,6 +53,8 @@ class Place(msgspec.Struct, frozen=True):
 
     position: int
     task_id: int | None
+    version: str | None
+    """Whose it is; None where the task is unknown."""
     task_ttl: datetime.timedelta | None
     task_machine: str | None
     held_to: str
@@ -222,6 +226,7 @@ async def _find(tx: Tx, environment: Environment, wanted: Sequence[Wanted]) -> d
         keys=[want.key for want in wanted],
         regions=[want.region for want in wanted],
         versions=[want.version for want in wanted],
+        softly=[want.softly for want in wanted],
         machines=[want.machine for want in wanted],
         is_held=not environment.is_development,
         default=machines.DEFAULT,
@@ -234,7 +239,7 @@ async def _make(tx: Tx, environment: Environment, missing: Sequence[Wanted], pla
     keys = [want.key for want in missing]
     tasks = [want.task for want in missing]
     regions = [want.region for want in missing]
-    versions = [want.version for want in missing]
+    versions = [places[want].version or "" for want in missing]
     held_to = [places[want].held_to for want in missing]
     if any(held_to):
         await _make_held(tx, env_id=environment.id, tasks=tasks, regions=regions, versions=versions, held_to=held_to)

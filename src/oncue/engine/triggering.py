@@ -55,6 +55,8 @@ class ParentRun(msgspec.Struct, frozen=True):
     attempt: int
     version: str | None
     """Of the code that it is locked to."""
+    is_version_made: bool
+    """No operator named it: it holds for children as far as its workers have their tasks."""
     is_restarted: bool
     """It has been started again from the top, in this attempt or an earlier one."""
 
@@ -127,17 +129,7 @@ async def insert(
         The ids that were new.
     """
     runs = [_under_version(run, parents) for run in runs]
-    wants = [
-        Wanted(
-            run.task,
-            run.queue,
-            run.concurrency_key,
-            run.queue_limit,
-            machine=run.machine,
-            **placing.where(environment, run.region, run.version),
-        )
-        for run in runs
-    ]
+    wants = [_wanted(environment, run, parents) for run in runs]
     places = await placing.find(tx, environment, list(dict.fromkeys(wants)), changes=changes, effects=effects)
     created = await _insert_runs(tx, **_columns(environment, runs, [places[want] for want in wants], parents))
     for row in created:
@@ -306,10 +298,31 @@ async def _park(
 
 def _under_version(run: NewRun, parents: dict[uuid.UUID, ParentRun]) -> NewRun:
     """Give a run that its parent waits for the version that the parent is locked to."""
-    parent = None if run.parent is None else parents.get(run.parent.run_id)
-    if parent is None or run.version is not None or run.parent is None or not (run.parent.waits or run.batch_waits):
-        return run
-    return msgspec.structs.replace(run, version=parent.version)
+    parent = _leading(run, parents)
+    return run if parent is None or parent.is_version_made else msgspec.structs.replace(run, version=parent.version)
+
+
+def _wanted(environment: Environment, run: NewRun, parents: dict[uuid.UUID, ParentRun]) -> Wanted:
+    """Return where a run is to stand."""
+    parent = _leading(run, parents)
+    softly = parent is not None and parent.is_version_made
+    version = parent.version if parent is not None and softly else run.version
+    return Wanted(
+        run.task,
+        run.queue,
+        run.concurrency_key,
+        run.queue_limit,
+        machine=run.machine,
+        softly=softly,
+        **placing.where(environment, run.region, version),
+    )
+
+
+def _leading(run: NewRun, parents: dict[uuid.UUID, ParentRun]) -> ParentRun | None:
+    """Return the parent whose version a run is to have: one that waits for it, where it names none itself."""
+    if run.parent is None or run.version is not None or not (run.parent.waits or run.batch_waits):
+        return None
+    return parents.get(run.parent.run_id)
 
 
 def _columns(

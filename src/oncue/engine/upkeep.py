@@ -28,6 +28,7 @@ from oncue.engine import (
     recovery,
     steps,
     sweeping,
+    versions,
     waitpoints,
 )
 from oncue.engine.dispatch import Changes
@@ -93,6 +94,19 @@ async def abort_overdue(pool: Pool) -> Effects:
     return await _in_each_environment(pool, giving_up.abort_overdue)
 
 
+async def adopt_versions(pool: Pool) -> Effects:
+    """Give what versions without a worker have left behind to workers of others, where nobody named the versions."""
+    return await _in_each_environment(pool, _adopt)
+
+
+async def _adopt(tx: Tx, environment: Environment, *, effects: Effects) -> int:
+    adopted = await versions.adopt(tx, environment)
+    if adopted:
+        effects.line_up(environment, adopted)
+        effects.tell("versions.adopted", environment=environment.slug, workers=adopted)
+    return adopted
+
+
 async def make_partitions(pool: Pool) -> Effects:
     """Make the partitions of the coming days, and forget keys that no longer count."""
     await in_transaction(pool, partitions.make_ahead)
@@ -127,6 +141,7 @@ def chores(*, max_recoveries: int) -> tuple[Chore, ...]:
         Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
         Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
         Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
+        Chore("adopt_versions", datetime.timedelta(seconds=10), adopt_versions, needs_heartbeats=True),
         Chore("sweep", datetime.timedelta(seconds=15), sweep),
         Chore("make_partitions", datetime.timedelta(hours=1), make_partitions),
     )

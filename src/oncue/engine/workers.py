@@ -9,10 +9,11 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 
-from oncue.engine import declarations, dispatch, queues, recovery, room
+from oncue.engine import declarations, dispatch, queues, recovery, room, versions
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.room import TooLarge
@@ -28,6 +29,8 @@ class TaskRow(msgspec.Struct, frozen=True):
 
     id: int
     slug: str
+    region: str
+    version: str
 
 
 class Beaten(msgspec.Struct, frozen=True):
@@ -50,8 +53,8 @@ async def announce(
     *,
     lease: datetime.timedelta,
     effects: Effects,
-) -> None:
-    """Take a worker in and record its tasks.
+) -> str | None:
+    """Take a worker in and record its tasks; returns the version that it runs under, None in development.
 
     Runs that had waited for one of them are put in line afterwards, by ``upkeep.place_parked``: that needs locks on
     queues of its own, and more than one transaction where they are many.
@@ -66,13 +69,15 @@ async def announce(
     declarations.check(announcement)
     limits = declarations.declared_limits(announcement.tasks)
     tasks = {task.id: task for task in announcement.tasks}
+    version = await _version(tx, environment, announcement)
     rows = await _declare_tasks(
         tx,
         env_id=environment.id,
         regions=["", announcement.region] if announcement.region else [""],
-        versions=["", announcement.version] if announcement.version else [""],
+        versions=["", version] if version else [""],
         **_columns([tasks[slug] for slug in sorted(tasks)]),
     )
+    own = {} if version is None else _own_rows(rows)
     changes = Changes()
     if limits:
         await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)
@@ -87,13 +92,25 @@ async def announce(
         tasks=[row.id for row in rows],
         queues=announcement.queues,
         region=announcement.region,
-        version=announcement.version,
+        version=version,
+        is_version_made=announcement.version is None,
         cpus=announcement.cpus,
         memory=announcement.memory_bytes,
+        unlocked=list(own),
+        locked=list(own.values()),
         lease=lease,
     )
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
+    return version
+
+
+async def _version(tx: Tx, environment: Environment, announcement: Announcement) -> str | None:
+    if environment.is_development:
+        return None
+    if announcement.version is None and announcement.fingerprint is not None:
+        return await versions.made(tx, environment, announcement.fingerprint)
+    return announcement.version
 
 
 async def beat(
@@ -112,6 +129,12 @@ async def beat(
 async def leave(tx: Tx, environment: Environment, worker: uuid.UUID, *, effects: Effects) -> None:
     """Let a worker go; what it still holds goes back in line and costs nothing."""
     await recovery.release_held(tx, environment, worker, effects=effects)
+
+
+def _own_rows(rows: Sequence[TaskRow]) -> dict[int, int]:
+    """Return for each row whose runs any version may start that of the worker's version."""
+    own = {(row.slug, row.region): row.id for row in rows if row.version}
+    return {row.id: own[row.slug, row.region] for row in rows if not row.version}
 
 
 def _columns(tasks: list[TaskDeclaration]) -> dict[str, object]:

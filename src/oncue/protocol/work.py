@@ -54,6 +54,9 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     queues: list[str] | None = None
     """Serve these queues only; absent: every queue."""
     version: str | None = None
+    """Of the deployed code; absent: the server makes one for its fingerprint."""
+    fingerprint: str | None = None
+    """Equal for workers with the same code, 1 to 200 characters; absent: there is no version to make."""
     region: str | None = None
     """Where the worker is: it is given the runs that ask for this region, and those that ask for none."""
     cpus: float | None = None
@@ -70,6 +73,8 @@ class Welcome(msgspec.Struct, frozen=True, rename="camel"):
     heartbeat_ms: int
     claim_wait_ms: int
     """How long a claim may be held open when there is nothing to do."""
+    version: str | None = None
+    """What the worker's runs are locked to; null in development."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -7,7 +7,6 @@ or ``python file.py``; a file inside a package is imported as a part of that pac
 import importlib
 import os
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from oncue.protocol.errors import SettingsError
 from oncue.protocol.work import TaskDeclaration
 from oncue.sdk import registry
 from oncue.sdk.task import Task
+from oncue.worker.libraries import is_library
 
 _DECLARE: Final = "declare one with `from oncue import task` and @task above a function"
-_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def discover(targets: Iterable[str]) -> list[Task[Any, Any]]:
@@ -125,7 +124,7 @@ def _explained(error: BaseException, name: str, target: str) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"cannot import {target}: {type(error).__name__}: {error.msg} ({_near(error.filename)}:{error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    users = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, str(Path(__file__).parents[1])))]
+    users = [frame for frame in frames if not is_library(frame.filename)]
     if not users and isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
         return (
             f"there is no module {error.name!r}; expected a module that can be imported from {Path.cwd()}, "

@@ -6,7 +6,6 @@ few times a second; a thread looks whether it does, and where it does not, at wh
 
 import asyncio
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Mapping
@@ -14,13 +13,12 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from oncue import telemetry
+from oncue.worker.libraries import is_library
 from oncue.worker.runs import HeldRun
 
 TICK_S: Final = 0.25
 BLOCKED_S: Final = 0.5
 """Shorter pauses happen on a busy machine without anybody's fault."""
-
-_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class _Culprit(NamedTuple):
@@ -97,7 +95,7 @@ def _report(culprit: _Culprit, blocked_s: float) -> None:
 def _place(frame: FrameType) -> str:
     """Return the line in the innermost code that is not a library's."""
     found: FrameType | None = frame
-    while found is not None and found.f_code.co_filename.startswith(_LIBRARIES):
+    while found is not None and is_library(found.f_code.co_filename):
         found = found.f_back
     found = found or frame
     return f"{found.f_code.co_filename}:{found.f_lineno}"

@@ -27,7 +27,7 @@ from oncue.protocol.errors import ApiError, ConnectionFailed, OncueError, RateLi
 from oncue.sdk import requests, settings
 from oncue.sdk.settings import Settings
 from oncue.sdk.task import Task
-from oncue.worker import capacity, discovery, loops, processes
+from oncue.worker import capacity, discovery, fingerprint, loops, processes
 from oncue.worker.base_execution import Stop
 from oncue.worker.executor import Executor
 from oncue.worker.heartbeat import HeartbeatThread
@@ -83,6 +83,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._worker_id = ""
         self._declarations = discovery.declarations(tasks)
+        self._fingerprint = fingerprint.of_code()
         self.announced = asyncio.Event()
         """Set while the server knows the worker."""
 
@@ -155,6 +156,7 @@ class Worker:
             environment=welcome.environment,
             tasks=len(announcement.tasks),
             places=announcement.places,
+            version=welcome.version,
         )
         self._heartbeat.start(self._worker_id, welcome)
         session = Session(self._worker_id, welcome.environment, self._places, self._unloader, self._logs)
@@ -173,6 +175,7 @@ class Worker:
             sdk_version=requests.version(),
             queues=None if queues is None else list(queues),
             version=self._options.version,
+            fingerprint=self._fingerprint,
             region=self._options.region,
             cpus=cpus,
             memory_bytes=memory_bytes,

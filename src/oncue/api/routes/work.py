@@ -39,19 +39,21 @@ class Nothing(msgspec.Struct, frozen=True):
 async def announce(call: Call, announcement: Announcement) -> Answer:
     """Take a worker in."""
     settings, services = call.services.settings, call.services
-    await services.write(
+    version = await services.write(
         lambda tx, effects: workers.announce(tx, call.environment, announcement, lease=settings.lease, effects=effects),
         pool=services.control,
     )
     services.kinds.learn(announcement)
     # Runs of these tasks may be parked, since long ago or only just now.
     services.upkeep.nudge("place_parked")
+    services.upkeep.nudge("adopt_versions")
     telemetry.event(
         "worker.announced",
         worker_id=announcement.worker_id,
         environment=call.environment.slug,
         tasks=len(announcement.tasks),
         places=announcement.places,
+        version=version,
     )
     return Answer(
         Welcome(
@@ -59,6 +61,7 @@ async def announce(call: Call, announcement: Announcement) -> Answer:
             lease_ms=_ms(settings.lease.total_seconds()),
             heartbeat_ms=_ms(settings.heartbeat.total_seconds()),
             claim_wait_ms=_ms(settings.claim_wait.total_seconds()),
+            version=version,
         )
     )
 
@@ -97,6 +100,7 @@ async def leave(call: Call, farewell: Farewell) -> Answer:
         lambda tx, effects: workers.leave(tx, call.environment, worker, effects=effects), pool=call.services.control
     )
     call.services.kinds.forget(worker)
+    call.services.upkeep.nudge("adopt_versions")
     telemetry.event("worker.left", worker_id=farewell.worker_id, environment=call.environment.slug)
     return Answer(Nothing())
 

@@ -4,6 +4,8 @@ select
     worker.tasks,
     worker.queues,
     worker.version,
+    worker.unlocked,
+    worker.locked,
     worker.cpus,
     worker.memory,
     environment.concurrency_limit,
@@ -170,7 +172,7 @@ turn as (
     where coalesce(seen.runs_before, 0) < :places::int
 ),
 mine as materialized (
-    select line.id, line.lane_id, line.queue_id, line.pending
+    select line.id, line.lane_id, line.queue_id, line.pending, line.task_id
     from oncue.lines as line
     where line.id = any(array(select turn.id from turn))
       and line.eligible
@@ -236,9 +238,37 @@ allotted as (
     ) as before
     where before.runs_before < :places::int
 ),
-head as materialized (
-    select live.place, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots
+-- Where runs go on: in the line of their worker's version, in the same lane, if any version may have started them.
+going_on as materialized (
+    select allotted.id as line_id, allotted.lane_id, allotted.queue_id, own.task_id, standing.id
     from allotted
+    join mine on mine.id = allotted.id
+    join unnest(:unlocked::int[], :locked::int[]) as own(unlocked_id, task_id) on own.unlocked_id = mine.task_id
+    left join oncue.lines as standing on standing.lane_id = allotted.lane_id and standing.task_id = own.task_id
+),
+made as (
+    insert into oncue.lines as line (env_id, lane_id, queue_id, task_id, open, served)
+    -- Too open is allowed: a claim that finds no room closes it.
+    select
+        :env_id::int, going_on.lane_id, going_on.queue_id, going_on.task_id, not queue.paused,
+        (select last_value from oncue.turns)
+    from going_on
+    join oncue.queues as queue on queue.id = going_on.queue_id
+    where going_on.id is null
+    order by going_on.lane_id, going_on.task_id
+    -- Changes nothing, but returns a line that another transaction has just made.
+    on conflict (lane_id, task_id) do update set task_id = excluded.task_id
+    returning line.id, line.lane_id, line.task_id
+),
+target as (
+    select going_on.line_id, coalesce(going_on.id, made.id) as id
+    from going_on
+    left join made on made.lane_id = going_on.lane_id and made.task_id = going_on.task_id
+),
+head as materialized (
+    select live.place, live.ord, allotted.id as line_id, allotted.lane_id, allotted.slots, target.id as own_line_id
+    from allotted
+    left join target on target.line_id = allotted.id
     cross join lateral (
         select pending.ctid as place, pending.ord
         from oncue.live as pending
@@ -253,6 +283,8 @@ head as materialized (
 moved as (
     update oncue.live as live
     set status = 'EXECUTING',
+        line_id = coalesce(head.own_line_id, live.line_id),
+        version = coalesce(:version::text, live.version),
         worker_id = :worker_id::uuid,
         epoch = live.epoch + 1,
         slot_lane = case when head.slots is null then null else head.lane_id end,

@@ -27,6 +27,7 @@ gone as (
 )
 update oncue.runs as run
 set status = gone.final_status,
+    version = coalesce(gone.version, run.version),
     epoch = gone.epoch,
     attempts = gone.attempt,
     started_at = gone.started_at,
@@ -55,6 +56,7 @@ with gone as (
 )
 update oncue.runs as run
 set status = :status::oncue.run_status,
+    version = coalesce(gone.version, run.version),
     epoch = gone.epoch,
     attempts = case when gone.started_at is null then 0 else gone.attempt end,
     started_at = gone.started_at,

@@ -5,6 +5,7 @@
 select
     wanted.position::int as position,
     task.id as task_id,
+    task.version,
     task.ttl as task_ttl,
     task.machine as task_machine,
     held.machine as held_to,
@@ -13,11 +14,21 @@ select
     queue.code_limit as code_limit,
     lane.id as lane_id,
     line.id as line_id
-from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[], :versions::text[], :machines::text[])
-    with ordinality as wanted(task, queue, key, region, version, machine, position)
-left join oncue.tasks as task
-    on task.env_id = :env_id::int and task.slug = wanted.task and task.region = wanted.region
-    and task.version = wanted.version and task.held_to = ''
+from unnest(:tasks::text[], :queues::text[], :keys::text[], :regions::text[], :versions::text[], :softly::boolean[],
+    :machines::text[])
+    with ordinality as wanted(task, queue, key, region, version, softly, machine, position)
+left join lateral (
+    select task.*
+    from oncue.tasks as task
+    where task.env_id = :env_id::int
+      and task.slug = wanted.task
+      and task.region = wanted.region
+      and task.version = any(case when wanted.softly then array[wanted.version, ''] else array[wanted.version] end)
+      and task.held_to = ''
+    -- Any version's, where that one does not have the task and need not.
+    order by task.version desc
+    limit 1
+) as task on true
 cross join lateral (
     select case
         when :is_held::boolean and (task.isolated or coalesce(wanted.machine, task.machine, :default::text) <> :default::text)
@@ -27,7 +38,7 @@ cross join lateral (
 ) as held
 left join oncue.tasks as own
     on own.env_id = :env_id::int and own.slug = wanted.task and own.region = wanted.region
-    and own.version = wanted.version and own.held_to = held.machine
+    and own.version = task.version and own.held_to = held.machine
 left join oncue.queues as queue
     on queue.env_id = :env_id::int and queue.name = coalesce(wanted.queue, task.queue, 'task/' || wanted.task)
 left join oncue.lanes as lane
@@ -128,7 +139,8 @@ returning live.run_id, live.line_id;
 -- name: read_standing :many StandingRun
 -- What decides which line runs stand in that are not in it yet.
 select
-    live.run_id, run.task, run.queue, run.concurrency_key, run.region, run.version, run.machine
+    live.run_id, run.task, run.queue, run.concurrency_key, run.region, coalesce(live.version, run.version) as version,
+    run.machine
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 where live.env_id = :env_id::int

@@ -1,7 +1,12 @@
 -- name: lock_parents :many ParentRun
 -- Lock runs in progress that trigger from inside, and say where they stand in their family.
 select live.run_id, live.epoch, live.worker_id, live.status in ('EXECUTING', 'WAITING_TO_RESUME') as is_held,
-    run.root_id, run.depth, run.version, live.attempt, live.epoch > live.attempt as is_restarted
+    run.root_id, run.depth, coalesce(live.version, run.version) as version,
+    exists (
+        select
+        from oncue.versions as made
+        where made.env_id = run.env_id and made.name = coalesce(live.version, run.version)
+    ) as is_version_made, live.attempt, live.epoch > live.attempt as is_restarted
 from oncue.live as live
 join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
 where live.env_id = :env_id::int

@@ -21,19 +21,22 @@ set queue = excluded.queue,
     payload_schema = excluded.payload_schema,
     file = excluded.file,
     announced_at = oncue.now()
-returning task.id, task.slug;
+returning task.id, task.slug, task.region, task.version;
 
 -- name: announce :none
 -- Take a worker in, or take note of what it says anew.
 insert into oncue.workers as worker (id, env_id, hostname, pid, sdk_version, places, tasks, queues, region, version, cpus,
-    memory, lease_until)
+    memory, unlocked, locked, is_version_made, lease_until)
 values (
     :id::uuid, :env_id::int, :hostname::text, :pid::int, :sdk_version::text, :places::int, :tasks::int[],
-    :queues::text[], :region::text, :version::text, :cpus::float, :memory::bigint, oncue.now() + :lease::interval
+    :queues::text[], :region::text, :version::text, :cpus::float, :memory::bigint, :unlocked::int[],
+    :locked::int[], :is_version_made::boolean, oncue.now() + :lease::interval
 )
 on conflict (id) do update
 set places = excluded.places,
     tasks = excluded.tasks,
+    unlocked = excluded.unlocked,
+    locked = excluded.locked,
     queues = excluded.queues,
     lease_until = excluded.lease_until
 where worker.env_id = excluded.env_id;

@@ -1,0 +1,15 @@
+"""Libraries: which files are not the user's own code."""
+
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+_FOLDERS: Final = (
+    *sorted({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}),
+    str(Path(__file__).parents[1]),
+)
+
+
+def is_library(file: str) -> bool:
+    """Return whether a file is Python's, an installed package's or oncue's."""
+    return file.startswith(_FOLDERS)
