@@ -39,7 +39,7 @@ async def waiting() -> tuple[RunHandle[str], str]:
 
 
 @pytest.mark.in_memory
-async def test_run_goes_on_with_its_code_while_there_is_a_worker_of_it(production_stack: Stack, tmp_path: Path) -> None:
+async def test_run_goes_on_with_its_code_while_a_worker_has_it(production_stack: Stack, tmp_path: Path) -> None:
     old = production_stack.start_worker(program(tmp_path / "old", "old"))
     await old.announced()
     with called(production_stack.server):

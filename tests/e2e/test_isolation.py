@@ -167,7 +167,7 @@ async def test_processes_of_runs_that_wait_make_room_for_others(own_stack: Stack
 
 
 @pytest.mark.in_memory
-async def test_runs_start_one_after_the_other_where_there_is_room_for_one(production_stack: Stack) -> None:
+async def test_runs_take_turns_where_there_is_room_for_one(production_stack: Stack) -> None:
     worker = production_stack.start_worker(PROGRAM, cpus=1, memory="2GB")
     await worker.announced()
     with called(production_stack.server):
