@@ -34,6 +34,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
         logging.WARNING,
         "a module of tasks starts threads when it is imported, which the processes of isolated runs do not have",
     ),
+    "isolation.unavailable": (
+        logging.WARNING,
+        "tasks ask for processes of their own, which there are on Linux only: they share the worker's",
+    ),
     "isolation.ungrouped": (
         logging.WARNING,
         "a run's process could not be given a control group; its memory and CPU time are looked at instead",

@@ -10,7 +10,7 @@ import pytest
 
 from oncue import RunHandle, runs, tasks, wait
 from tests.e2e.conftest import Run
-from tests.fixtures.stack import LONG_S, Stack, called, eventually
+from tests.fixtures.stack import LONG_S, Program, Stack, called, eventually
 
 PROGRAM = "tests.e2e.programs.isolated"
 
@@ -28,6 +28,14 @@ async def test_isolated_runs_have_processes_of_their_own(run: Run) -> None:
 async def test_isolated_parents_trigger_and_wait_as_others_do(run: Run) -> None:
     assert await run("isolated-parent", 3) == [0, 2, 4, 20, 40]
     assert await run("isolated-plain-parent", 3) == [6, 12]
+
+
+async def test_all_that_a_process_prints_comes_out_of_its_worker(run: Run, everyday_worker: Program) -> None:
+    await run("talks-apart", 2_000)
+
+    wanted = [f"line {number} of what it has to say" for number in range(2_000)]
+    await eventually(lambda: wanted[-1] in everyday_worker.said, "the last line is there")
+    assert [line for line in everyday_worker.said.splitlines() if line.startswith("line ")] == wanted
 
 
 @pytest.mark.parametrize(
@@ -151,6 +159,7 @@ async def test_processes_end_with_a_worker_that_is_killed(own_stack: Stack, tmp_
     await eventually(lambda: not _is_there(pids[0]), "the process is gone")
 
 
+@pytest.mark.in_memory
 async def test_processes_of_runs_that_wait_make_room_for_others(own_stack: Stack, tmp_path: Path) -> None:
     worker = own_stack.start_worker(PROGRAM, memory="1GB")
     await worker.announced()

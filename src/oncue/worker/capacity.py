@@ -37,6 +37,8 @@ def _cpus(cgroup: Path) -> float:
 
 
 def _memory_bytes(cgroup: Path) -> int:
+    if not hasattr(os, "sysconf"):
+        return 0
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):

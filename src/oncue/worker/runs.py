@@ -10,6 +10,7 @@ Life of a run, this module's part::
 
 import asyncio
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Coroutine, Sequence
@@ -282,6 +283,11 @@ class HeldRun(BaseExecution):
 
 
 def machine_of(assignment: Assignment, task: Task[Any, Any] | None) -> str | None:
-    """Return what a run is held to, if it is: where its task says so, or it was given another than the default."""
+    """Return what a run is held to, if it is: where its task says so, or it was given another than the default.
+
+    Elsewhere than on Linux nothing is held to anything: a copy of a process that has not begun anew is not sound there.
+    """
+    if sys.platform != "linux":
+        return None
     is_isolated = (task is not None and task.is_isolated) or assignment.machine != machines.DEFAULT
     return assignment.machine if is_isolated else None

@@ -50,6 +50,12 @@ def isolated_plain_parent(n: int) -> list[int]:
 
 
 @task(isolate=True)
+def talks_apart(lines: int) -> None:
+    for number in range(lines):
+        print(f"line {number} of what it has to say", file=sys.stderr)  # noqa: T201 - as below
+
+
+@task(isolate=True)
 def dies_apart(how: str) -> None:
     print("about to die:", how)  # noqa: T201 - what a process prints is what is tested
     match how:

@@ -3,7 +3,6 @@
 By a cgroup of its own where the worker's control group is one of several below a group that is handed to its user
 (``Delegate=yes`` and ``DelegateSubgroup=`` of systemd). Elsewhere on Linux by looking: what the processes have resident
 is added up and CPU time is given in small portions, while a limit on writable memory refuses what is too large at once.
-On other systems only that limit is there, where it works.
 """
 
 import contextlib

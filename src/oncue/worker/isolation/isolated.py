@@ -128,6 +128,7 @@ class _Serving:
             if said.done() and (done := said.result()) is not None:
                 return done.outcome
             gone = await process.gone
+            await process.output.until_ended(_LAST_WORDS_S)
             return deaths.outcome_of(
                 self._run.run_id,
                 self._run.epoch,

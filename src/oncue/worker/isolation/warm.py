@@ -120,7 +120,9 @@ class WarmProcess:
 
     def warm_up(self) -> None:
         """Start the fork server, where it is not there, so that the first run need not wait for its imports."""
-        if self._server is None:
+        if sys.platform != "linux":
+            telemetry.event("isolation.unavailable", system=sys.platform)
+        elif self._server is None:
             self._server = self._start()
 
     async def fork(self, size: Size) -> RunProcess:
@@ -156,9 +158,15 @@ class WarmProcess:
 
     def kill(self, number: int) -> None:
         """End a process and what it started, now."""
-        if self._server is not None:
-            with contextlib.suppress(OSError):
-                self._server.control.send(msgspec.json.encode(Kill(number)))
+        if self._server is None:
+            return
+        try:
+            self._server.control.send(msgspec.json.encode(Kill(number)))
+        except BlockingIOError:
+            self._loop.call_later(_FULL_S, self.kill, number)
+        except OSError:
+            # It has died, and its processes with it; that is noticed where it is listened to.
+            return
 
     async def close(self) -> None:
         """End the fork server and every process."""
