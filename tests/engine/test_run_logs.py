@@ -67,6 +67,8 @@ async def test_lines_of_runs_of_another_environment_are_passed_over(engine: Engi
         ("at", datetime.datetime(2030, 1, 1)),  # noqa: DTZ001 - what is to be refused
         ("message", "a\0b"),
         ("fields", msgspec.Raw(b"{")),
+        ("fields", msgspec.Raw(b"[1]")),
+        ("fields", msgspec.Raw(b'"to"')),
     ],
 )
 async def test_line_that_cannot_be_stored_is_refused_by_its_field(engine: Engine, field: str, found: object) -> None:

@@ -70,6 +70,8 @@ def check(lines: Sequence[LogLine]) -> None:
             raise BadRequest(f"{where}.message holds a NUL character, which cannot be stored")
         if line.fields:
             codec.checked(bytes(line.fields), f"{where}.fields")
+            if not bytes(line.fields).lstrip().startswith(b"{"):
+                raise BadRequest(f"{where}.fields is {bytes(line.fields)[:60]!r}; expected a JSON object")
 
 
 async def append(tx: Tx, environment: Environment, lines: Sequence[LogLine]) -> int:
