@@ -88,6 +88,21 @@ async def test_span_of_a_run_says_how_it_ended(client: Client) -> None:
     assert (ended["queueName"], ended["machinePreset"]) == ("task/t", "small-1x")
 
 
+async def test_deep_family_is_cut_with_a_word(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "MOST_LEVELS", 2)
+    worker = await client.announce("t")
+    run, lineage = "", dict[str, Any]()
+    for _ in range(4):
+        run = await client.trigger("t", **lineage)
+        (held,) = (await client.claim(worker))["assignments"]
+        lineage = {"parentRunId": run, "parentEpoch": held["epoch"], "parentWorkerId": worker}
+
+    trace = await _trace(client, run)
+    (child,) = trace["rootSpan"]["children"]
+    assert child["children"] == []
+    assert trace["truncated"] is True
+
+
 async def test_large_family_is_cut_with_a_word(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "MOST_RUNS", 3)
     worker = await client.announce("t")

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import itertools
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ async def test_a_process_that_dies_crashes_its_run_alone(run: Run, how: str, cod
     assert dead.error.name == code
     assert said in dead.error.message
     assert f"about to die: {how}" in dead.error.message
+    assert "said while it was imported" not in dead.error.message
     assert await neighbour == [0, 2, 20, 40]
 
 
@@ -68,6 +70,14 @@ async def test_another_fork_server_follows_one_that_died(run: Run) -> None:
     assert dead.error is not None
     assert dead.error.name == "TASK_PROCESS_LOST"
     assert await run("isolated-plain-parent", 3) == [6, 12]
+
+
+async def test_a_signal_to_stop_is_the_workers(run: Run) -> None:
+    assert await run("terminates") == [-signal.SIGTERM, -signal.SIGTERM]
+
+
+async def test_output_that_the_task_closes_is_its_own_affair(run: Run) -> None:
+    assert await run("closes-its-output", "nobody") == "nobody"
 
 
 async def test_a_segfault_shows_where_the_code_was(run: Run) -> None:

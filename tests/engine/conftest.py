@@ -128,15 +128,23 @@ class Engine:
     async def wait_for(self, parent: Assignment, worker: uuid.UUID, task: str, **options: Any) -> str:
         return await self.child(parent, worker, task, resume_parent_on_completion=True, **options)
 
-    async def claim(self, worker: uuid.UUID, places: int = 100) -> list[Assignment]:
-        look = claiming.Look([])
+    async def claim(self, worker: uuid.UUID, places: int = 100, *, held_first: bool = False) -> list[Assignment]:
+        look = claiming.Look([], turn=0)
 
         async def work(tx: Tx) -> claiming.Look:
-            return await claiming.claim(tx, self.environment, worker, places=places, is_again=look.again)
+            return await claiming.claim(
+                tx,
+                self.environment,
+                worker,
+                places=places,
+                turn=look.turn or 0,
+                is_again=look.is_again,
+                held_first=held_first,
+            )
 
         while True:
             look = await self.run(work)
-            if not look.again:
+            if look.turn is None:
                 return look.runs
 
     async def report(self, worker: uuid.UUID, *outcomes: Outcome) -> list[str]:

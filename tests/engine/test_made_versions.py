@@ -2,7 +2,7 @@
 
 import uuid
 
-from oncue.engine import versions
+from oncue.engine import versions, workers
 from oncue.protocol.work import Assignment
 from tests.engine.conftest import LEASE, NO_WAIT, Engine, declared
 
@@ -67,6 +67,33 @@ async def test_what_a_version_leaves_behind_goes_on_elsewhere(production: Engine
     assert (again.run_id, again.attempt) == (run, 2)
     await production.succeed(heir, again)
     assert (await production.retrieve(run)).version == await version(production, NEW)
+
+
+async def test_worker_that_is_restarted_is_waited_for(production: Engine) -> None:
+    old = await deployed(production, OLD)
+    await production.trigger("t")
+    await production.hand_back(old, await only(production, old))
+    await deployed(production, NEW)
+    await production.run(lambda tx: workers.leave(tx, production.environment, old, effects=production.effects))
+
+    assert await adopted(production) == 0
+    await production.advance(versions.PATIENCE + LEASE / 10)
+    assert await adopted(production) == 1
+
+
+async def test_adopted_runs_are_given_back(production: Engine) -> None:
+    old = await deployed(production, OLD)
+    run = await production.trigger("t")
+    await production.fail(old, await only(production, old))
+    await production.release_due()
+    await production.advance(2 * LEASE)
+    await production.recover()
+    heir = await deployed(production, NEW)
+    assert await adopted(production) == 1
+
+    again = await deployed(production, OLD)
+    assert await production.claim(heir) == []
+    assert (await only(production, again)).run_id == run
 
 
 async def test_version_that_an_operator_named_is_left_to_its_workers(production: Engine) -> None:

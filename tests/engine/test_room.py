@@ -77,12 +77,16 @@ async def test_development_asks_for_no_room(engine: Engine) -> None:
     assert sorted(await claimed(engine, worker)) == sorted(runs)
 
 
-async def test_runs_that_are_not_held_have_half_of_the_places(production: Engine) -> None:
+async def test_held_runs_and_others_are_asked_for_in_turn(production: Engine) -> None:
     worker = await settled(production, Size(64, 64 * GB))
-    held = [await production.trigger("small") for _ in range(10)]
-    plain = [await production.trigger("plain") for _ in range(10)]
+    held = [await production.trigger("small") for _ in range(3)]
+    plain = [await production.trigger("plain") for _ in range(3)]
 
-    assert await claimed(production, worker, places=4) == [*held[:2], *plain[:2]]
+    assert [run.run_id for run in await production.claim(worker, 2, held_first=True)] == held[:2]
+    assert [run.run_id for run in await production.claim(worker, 2, held_first=False)] == plain[:2]
+    # Where there is too little of the first, the other has its turn.
+    assert [run.run_id for run in await production.claim(worker, 2, held_first=True)] == held[2:]
+    assert [run.run_id for run in await production.claim(worker, 2, held_first=True)] == plain[2:]
 
 
 async def test_region_version_and_machine_hold_at_once(production: Engine) -> None:

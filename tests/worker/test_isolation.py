@@ -1,5 +1,6 @@
 """Isolation below the worker: control groups, usage, and what a death means."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.protocol.machines import SIZES
 from oncue.protocol.work import Ended, Failed, OutOfMemory
+from oncue.sdk.settings import Settings
 from oncue.worker.isolation import cgroups, deaths, usage
 from oncue.worker.isolation.cgroups import Cgroup
+from oncue.worker.isolation.warm import IsolationFailed, RunProcess, WarmProcess
 
 pytestmark = pytest.mark.skipif(not usage.is_known(), reason="needs /proc")
 
@@ -61,6 +64,38 @@ def test_cpu_time_of_this_process_is_known() -> None:
     assert usage.cpu_s([os.getpid()]) > before_s
 
 
+async def test_too_many_open_files_fail_the_run_with_a_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "forked_tasks.py").write_text("from oncue import task\n\n@task\ndef nothing() -> None: ...\n")
+    forked: list[RunProcess] = []
+    processes = WarmProcess(
+        (str(tmp_path / "forked_tasks.py"),), Settings("http://127.0.0.1:9", "tr_dev_sk_none"), "INFO"
+    )
+    try:
+        forked.append(await processes.fork(SIZES["micro"]))
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        made: list[tuple[int, int]] = []
+
+        def pipe() -> tuple[int, int]:
+            if made:
+                raise OSError(errno.EMFILE, "Too many open files")
+            made.append(os.pipe2(0))
+            return made[0]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pipe", pipe)
+            with pytest.raises(IsolationFailed, match="Too many open files"):
+                await processes.fork(SIZES["micro"])
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        forked.append(await processes.fork(SIZES["micro"]))
+        assert len({process.pid for process in forked}) == 2
+    finally:
+        await processes.close()
+        for process in forked:
+            process.connection.close()
+            for file in (process.output._out[0], process.output._err[0]):
+                os.close(file)
+
+
 def _hierarchy(folder: Path, *, own: str, enabled: str) -> Path:
     """Lay the files out that the kernel would show; none of them does anything."""
     root = folder / "cgroup"
@@ -72,14 +107,19 @@ def _hierarchy(folder: Path, *, own: str, enabled: str) -> Path:
     return root
 
 
-def test_group_is_used_only_where_its_parent_hands_out_both_controllers(tmp_path: Path) -> None:
+def test_group_is_used_only_where_its_parent_was_handed_over(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     handed = _hierarchy(one, own="/app.service/worker", enabled="cpu memory pids\n")
     kept = _hierarchy(other, own="/app.service/worker", enabled="cpu pids\n")
 
-    assert cgroups.delegated(one / "own", handed) == handed / "app.service"
-    assert cgroups.delegated(other / "own", kept) is None
-    assert cgroups.delegated(tmp_path / "nothing", handed) is None
+    def is_handed(group: Path) -> bool:
+        return group.name == "app.service"
+
+    assert cgroups.delegated(one / "own", handed) is None
+    assert cgroups.delegated(one / "own", handed, is_handed=is_handed) == handed / "app.service"
+    assert cgroups.delegated(tmp_path / "nothing", handed, is_handed=is_handed) is None
+    assert cgroups.delegated(other / "own", kept, is_handed=is_handed) == kept / "app.service"
+    assert (kept / "app.service" / "cgroup.subtree_control").read_text() == "+cpu +memory"
 
 
 def test_group_has_the_limits_of_its_machine(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Life of a run, this module's part::
 """
 
 import asyncio
+import random
 import uuid
 from typing import Final
 
@@ -84,18 +85,28 @@ async def _look(
 ) -> tuple[ClaimResponse, bool]:
     """Ask the database until it is clear what there is; and whether room for something may be there in a moment."""
     news: list[Notice] = []
-    look = claiming.Look([])
+    look = claiming.Look([], turn=0)
+    # In turn, so that neither those that are held to machines nor the others take all of the places.
+    held_first = random.random() < 0.5  # noqa: S311, PLR2004 - a coin
 
     async def work(tx: Tx, _: Effects) -> tuple[list[Notice], claiming.Look]:
         taken = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
         if not places:
             return taken, claiming.Look([])
-        return taken, await claiming.claim(tx, call.environment, worker, places=places, is_again=look.again)
+        return taken, await claiming.claim(
+            tx,
+            call.environment,
+            worker,
+            places=places,
+            turn=look.turn or 0,
+            is_again=look.is_again,
+            held_first=held_first,
+        )
 
     poll.start_look()
     while True:
         news, look = await call.services.write(work, pool=call.services.control)
-        if news or not look.again:
+        if news or look.turn is None:
             break
     poll.wants_room = look.leaves_some
     poll.end_look(len(look.runs))

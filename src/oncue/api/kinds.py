@@ -25,9 +25,6 @@ class Kinds:
         """Note what a worker can be given."""
         if len(self._known) >= _MOST:
             self._known.clear()
-        if any(task.isolated for task in announcement.tasks):
-            # It may have no room where others of its kind have some.
-            return
         tasks = frozenset(task.id for task in announcement.tasks)
         queues = None if announcement.queues is None else frozenset(announcement.queues)
         self._known[ids.parse(ids.WORKER, announcement.worker_id)] = (

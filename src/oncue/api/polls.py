@@ -178,7 +178,8 @@ class Poll:
     def end_look(self, found: int) -> None:
         """Say how many runs the look brought."""
         self._stop_look()
-        if self.places:
+        if self.places and not (self.wants_room and not found):
+            # One without room says nothing of others of its kind.
             self.room.looked(self.kind, self._generation, found=found, places=self.places)
         # What was lined up while it looked is still to be looked for: by this one, unless another does.
         self.room.pump(settles=self._generation == self.room.generation)

@@ -5,7 +5,6 @@ Life of a run, this module's part::
     api/routes/work -> claiming.claim -> Assignment
 """
 
-import random
 import uuid
 from typing import Final
 
@@ -45,8 +44,10 @@ class Look(msgspec.Struct, frozen=True):
     """What one look for runs brought."""
 
     runs: list[Assignment]
-    again: bool = False
-    """Nothing was handed out, and yet a line is next: look again, in a transaction of its own."""
+    turn: int | None = None
+    """Nothing was handed out, and there is more to look at: look again, from this turn, in a transaction of its own."""
+    is_again: bool = False
+    """What is to be looked at was looked at before, and yet a line is next: wait for it."""
     leaves_some: bool = False
     """Runs that are held to machines are in line, for which the worker may have room in a moment."""
 
@@ -66,7 +67,16 @@ _lock_line = _sql.none("lock_line")
 _claim = _sql.many("claim", Claimed)
 
 
-async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: int, is_again: bool = False) -> Look:
+async def claim(
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    *,
+    places: int,
+    turn: int = 0,
+    is_again: bool = False,
+    held_first: bool = False,
+) -> Look:
     """Hand out the next runs to a worker and lease them.
 
     Queues take turns, and within a queue its lines; those that have waited longest come first. A turn of a line is one
@@ -74,16 +84,21 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
     ``QUEUES_AT_ONCE`` queues that have something in line, turns are by line alone for those that are not looked at. A
     claim may return fewer than ``places`` while more are in line; ask again.
 
+    Runs of each machine that fits, and runs that are held to none, are looked for one after the other, each in a
+    transaction: a look locks lanes by id, and two looks would lock them in any order.
+
     The lines it looks at may all stand before full lanes, which closes them, or be held by others. Then the caller
     looks again, in a new transaction: to wait for a line while others are locked would be a deadlock in the making.
     Every look that waits for the next line serves or closes it, so there is an end.
 
     Args:
         places: Free places on the worker, 1 to 1,000.
+        turn: Of what is to be looked for, 0 at first.
         is_again: Wait for the line that is next, should others hold it.
+        held_first: Look for runs that are held to machines before others.
 
     Returns:
-        At most ``places`` assignments. None, and not to be looked ``again``, if none is due.
+        At most ``places`` assignments. None, and no further ``turn``, if none is due.
 
     Raises:
         LeaseLost: The worker never announced itself, or was silent for too long.
@@ -99,61 +114,58 @@ async def claim(tx: Tx, environment: Environment, worker: uuid.UUID, *, places: 
     if places <= 0 or not reach.tasks:
         return Look([])
     shares = await _shares(tx, environment, worker, reach, places)
-    tasks = [*reach.tasks, *(task for share in shares.each for task in share.tasks)]
-    following = None
-    if is_again:
-        following = await _next_line(tx, env_id=environment.id, tasks=tasks, queues=reach.queues)
-        if following is None:
-            return Look([], leaves_some=shares.leaves_some)
+    free = Share(reach.tasks, places)
+    turns = [*shares.each, free] if held_first else [free, *shares.each]
+    if turn >= len(turns):
+        return Look([], leaves_some=shares.leaves_some)
+    share = turns[turn]
+    following = await _following(tx, environment, reach, share) if is_again else None
+    if following is not None:
         # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
-        await _lock_line(tx, line_id=following.id)
-    rows = await _claim_each(
-        tx, environment, worker, reach, shares, places=places, first=None if following is None else following.id
-    )
-    if rows:
-        return Look([assignments.assignment(row) for row in rows])
-    following = await _next_line(tx, env_id=environment.id, tasks=tasks, queues=reach.queues)
-    return Look([], again=following is not None, leaves_some=shares.leaves_some)
-
-
-async def _claim_each(
-    tx: Tx,
-    environment: Environment,
-    worker: uuid.UUID,
-    reach: Reach,
-    shares: Shares,
-    *,
-    places: int,
-    first: int | None,
-) -> list[Claimed]:
-    rows: list[Claimed] = []
-    for share in (*shares.each, Share(reach.tasks, places)):
-        if len(rows) == places:
-            break
-        found = await _claim(
-            tx,
-            env_id=environment.id,
-            worker_id=worker,
-            tasks=share.tasks,
-            queues=reach.queues,
-            places=min(share.runs, places - len(rows)),
-            first=first,
-            version=reach.version,
-            unlocked=reach.unlocked,
-            locked=reach.locked,
-            queues_at_once=QUEUES_AT_ONCE,
-        )
-        if found and reach.version is not None and share in shares.each:
+        await _lock_line(tx, line_id=following)
+    if following is not None or not is_again:
+        rows = await _claim_share(tx, environment, worker, reach, share, first=following)
+        if rows and reach.version is not None and share is not free:
             # Rows of tasks for machines are made as they are needed, and so were not known when the worker came.
-            await versions.lock(tx, environment, [row.run_id for row in found], reach.version)
-        rows += found
-    return rows
+            await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
+        if rows:
+            return Look([assignments.assignment(row) for row in rows])
+        following = await _following(tx, environment, reach, share)
+    more = turn if following is not None else turn + 1
+    return Look(
+        [],
+        turn=more if more < len(turns) else None,
+        is_again=following is not None,
+        leaves_some=shares.leaves_some,
+    )
+
+
+async def _following(tx: Tx, environment: Environment, reach: Reach, share: Share) -> int | None:
+    line = await _next_line(tx, env_id=environment.id, tasks=share.tasks, queues=reach.queues)
+    return None if line is None else line.id
+
+
+async def _claim_share(
+    tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, share: Share, *, first: int | None
+) -> list[Claimed]:
+    return await _claim(
+        tx,
+        env_id=environment.id,
+        worker_id=worker,
+        tasks=share.tasks,
+        queues=reach.queues,
+        places=share.runs,
+        first=first,
+        version=reach.version,
+        unlocked=reach.unlocked,
+        locked=reach.locked,
+        queues_at_once=QUEUES_AT_ONCE,
+    )
 
 
 async def _shares(tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, places: int) -> Shares:
-    """Return what the worker may claim of runs that are held to machines: at most half, so that others have a rest."""
+    """Return what the worker may claim of runs that are held to machines."""
     if not reach.has_machines or reach.cpus is None or reach.memory is None or environment.is_development:
         return Shares([], leaves_some=False)
-    most = places // 2 if places > 1 else random.randint(0, 1)  # noqa: S311 - one place cannot be halved
     size = Size(reach.cpus, reach.memory)
-    return await room.shares(tx, environment, worker, size, tasks=reach.tasks, queues=reach.queues, places=most)
+    return await room.shares(tx, environment, worker, size, tasks=reach.tasks, queues=reach.queues, places=places)

@@ -25,6 +25,8 @@ from oncue.store.pool import Tx
 
 MOST_RUNS: Final = 1_000
 MOST_LINES: Final = 10_000
+MOST_LEVELS: Final = 200
+"""A tree that is deeper could not be written."""
 
 _ONE_MS: Final = datetime.timedelta(milliseconds=1)
 _LEVELS: Final[dict[Level, SpanLevel]] = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
@@ -38,6 +40,7 @@ class FamilyRun(msgspec.Struct, frozen=True):
     task: str
     queue: str
     parent_id: uuid.UUID | None
+    depth: int
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
@@ -66,7 +69,9 @@ _read_lines = _sql.many("read_lines", FamilyLine)
 
 
 async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
-    """Return the whole family of a run from its root, at most ``MOST_RUNS`` runs and ``MOST_LINES`` lines.
+    """Return the whole family of a run from its root.
+
+    At most ``MOST_RUNS`` runs, ``MOST_LEVELS`` levels and ``MOST_LINES`` lines.
 
     Raises:
         NotFound: There is no such run in the caller's environment.
@@ -74,8 +79,8 @@ async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
     root = await _find_root(tx, env_id=environment.id, run_id=run)
     if root is None:
         raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
-    runs = await _read_family(tx, env_id=environment.id, root_id=root.run_id, limit=MOST_RUNS + 1)
-    shown = runs[:MOST_RUNS]
+    runs = await _read_family(tx, env_id=environment.id, root_id=root.run_id, levels=MOST_LEVELS, limit=MOST_RUNS + 1)
+    shown = [each for each in runs[:MOST_RUNS] if each.depth < MOST_LEVELS]
     known = {each.id: each for each in shown}
     lines = await _read_lines(tx, env_id=environment.id, run_ids=list(known), limit=MOST_LINES + 1)
     spans = {each.id: _of_run(each) for each in shown}
@@ -89,7 +94,7 @@ async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
     return Trace(
         trace_id=root.run_id.hex,
         root_span=spans[root.run_id],
-        truncated=len(runs) > MOST_RUNS or len(lines) > MOST_LINES,
+        truncated=len(shown) < len(runs) or len(lines) > MOST_LINES,
     )
 
 

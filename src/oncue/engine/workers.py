@@ -78,6 +78,8 @@ async def announce(
         **_columns([tasks[slug] for slug in sorted(tasks)]),
     )
     own = {} if version is None else _own_rows(rows)
+    if version is not None and announcement.version is None:
+        await versions.take_back(tx, environment, version, [row.id for row in rows if row.version])
     changes = Changes()
     if limits:
         await queues.declare_limits(tx, environment, limits, changes=changes, effects=effects)

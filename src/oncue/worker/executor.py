@@ -187,11 +187,13 @@ class Executor:
         begun = isolated.execute(run, assignment, self._processes)
         # A run may be parked for days, and its process has the payload.
         del assignment
+        outcome: Outcome | None = None
         try:
             outcome = await begun
         except asyncio.CancelledError:
-            outcome = None
-        run.session.waiting.has_none(run)
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay with a worker that is done with it
+            outcome = isolated.failed(run, "TASK_PROCESS_LOST", error)
         self._finish(run, outcome)
 
     def _finish(self, run: HeldRun, outcome: Outcome | None) -> None:
@@ -210,6 +212,8 @@ class Executor:
             self._places.give_back()
         else:
             run.session.waiting.forget(run)
+        if run.machine is not None:
+            run.session.waiting.has_none(run)
         if run.stopped is not Stop.LOST:
             self._report(_to_report(run, outcome), run.unsent_metadata())
         if not self.runs:

@@ -83,7 +83,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._worker_id = ""
         self._declarations = discovery.declarations(tasks)
-        self._fingerprint = fingerprint.of_code()
+        self._fingerprint = fingerprint.of_code(tasks)
         self.announced = asyncio.Event()
         """Set while the server knows the worker."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 from oncue import Context, Retry, RunEvent, logger, metadata, task, wait
+
+print("said while it was imported")  # noqa: T201 - no run may say it again
 
 
 @task
@@ -47,6 +50,26 @@ def isolated_plain_parent(n: int) -> list[int]:
     first = twice_in_worker.sync.trigger_and_wait(n).unwrap()
     wait.sync.for_(seconds=0.05)
     return [first, twice_in_worker.sync.trigger_and_wait(first).unwrap()]
+
+
+@task(isolate=True)
+def terminates(payload: None, ctx: Context) -> list[int | None]:
+    """Be told to end as a service manager tells all processes, and end what it has started itself."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    run = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    forked.start()
+    time.sleep(0.3)
+    run.terminate()
+    forked.terminate()
+    forked.join()
+    return [run.wait(), forked.exitcode]
+
+
+@task(isolate=True)
+def closes_its_output(to: str) -> str:
+    sys.stdout.close()
+    return to
 
 
 @task(isolate=True)

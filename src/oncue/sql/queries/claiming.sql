@@ -256,8 +256,8 @@ made as (
     join oncue.queues as queue on queue.id = going_on.queue_id
     where going_on.id is null
     order by going_on.lane_id, going_on.task_id
-    -- Changes nothing, but returns a line that another transaction has just made.
-    on conflict (lane_id, task_id) do update set task_id = excluded.task_id
+    -- One that another transaction has just made is not returned, and the run is locked at its next start.
+    on conflict (lane_id, task_id) do nothing
     returning line.id, line.lane_id, line.task_id
 ),
 target as (

@@ -4,7 +4,7 @@
 select
     task.held_to as machine,
     array_agg(distinct task.id order by task.id)::int[] as tasks,
-    oncue.now() - to_timestamp(min(first.ord) / 1000000.0) as waited
+    oncue.now() - to_timestamp(min(first.due) / 1000000.0) as waited
 from oncue.tasks as task
 join oncue.tasks as known
     on known.env_id = task.env_id
@@ -14,8 +14,10 @@ join oncue.tasks as known
     and known.held_to = ''
 join oncue.lines as line on line.env_id = task.env_id and line.task_id = task.id and line.eligible
 left join lateral (
-    select live.ord
+    -- When it came into line, its head start taken back.
+    select live.ord + run.priority * 1000::bigint as due
     from oncue.live as live
+    join oncue.runs as run on run.env_id = live.env_id and run.id = live.run_id
     where live.line_id = line.id
       and live.status = 'PENDING'
     order by live.ord, live.run_id

@@ -16,7 +16,8 @@ with recursive family as (
     union all
     select child.id
     from family
-    join oncue.runs as child on child.env_id = :env_id::int and child.parent_id = family.id
+    join oncue.runs as child
+        on child.env_id = :env_id::int and child.parent_id = family.id and child.depth <= :levels::int
 ),
 shown as (
     select family.id
@@ -24,7 +25,7 @@ shown as (
     limit :limit::int
 )
 select
-    run.id, run.status, run.task, run.queue, run.parent_id, run.created_at, run.started_at, run.finished_at, run.version,
+    run.id, run.status, run.task, run.queue, run.parent_id, run.depth, run.created_at, run.started_at, run.finished_at, run.version,
     run.machine, task.file, oncue.now() as now
 from oncue.runs_now as run
 left join oncue.tasks as task

@@ -32,7 +32,8 @@ on conflict (env_id, fingerprint) do update set fingerprint = excluded.fingerpri
 returning made.name;
 
 -- name: adopt :many WorkerId
--- Give workers whose version was made the tasks of made versions that have runs in line and no worker any more.
+-- Give workers whose version was made the tasks of made versions that have no worker any more, and runs that have been
+-- in line for a while: a worker that is restarted is back by then.
 with left_behind as (
     select distinct known.id, known.slug, known.region
     from oncue.lines as line
@@ -46,6 +47,13 @@ with left_behind as (
         and known.held_to = ''
     where line.env_id = :env_id::int
       and line.eligible
+      and exists (
+          select
+          from oncue.live as live
+          where live.line_id = line.id
+            and live.status = 'PENDING'
+            and live.ord < oncue.ord(oncue.now() - :patience::interval)
+      )
       and not exists (
           select
           from oncue.workers as other
@@ -76,7 +84,7 @@ free as (
     from oncue.workers as worker
     where worker.id in (select heir.id from heir)
     order by worker.id
-    for update skip locked
+    for no key update skip locked
 )
 update oncue.workers as worker
 set tasks = worker.tasks || heir.tasks
@@ -84,6 +92,23 @@ from heir
 join free on free.id = heir.id
 where worker.id = heir.id
 returning worker.id;
+
+-- name: take_back :none
+-- Take rows of tasks from workers of other versions that were given them.
+with holding as (
+    select worker.id
+    from oncue.workers as worker
+    where worker.env_id = :env_id::int
+      and worker.is_version_made
+      and worker.version <> :version::text
+      and worker.tasks && :tasks::int[]
+    order by worker.id
+    for no key update
+)
+update oncue.workers as worker
+set tasks = array(select each.id from unnest(worker.tasks) as each(id) where each.id <> all(:tasks::int[]))
+from holding
+where worker.id = holding.id;
 
 -- name: make_held_of_version :none
 -- Make the rows that are missing of tasks whose runs are held to a machine under a version.

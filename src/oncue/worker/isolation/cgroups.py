@@ -1,8 +1,7 @@
 """Control groups: the kernel's own limits, version 2.
 
-A group is made for each process, beside that of the worker, below a parent that belongs to the worker's user and has
-the controllers ``memory`` and ``cpu`` switched on. Nothing is moved or switched on: whoever starts the worker decides
-what it may do.
+A group is made for each process, beside that of the worker, below a parent that systemd has handed to the worker's user
+(``Delegate=`` and ``DelegateSubgroup=``). No process is moved but the new one.
 
 Source: https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
@@ -10,6 +9,7 @@ Source: https://docs.kernel.org/admin-guide/cgroup-v2.html
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,21 +21,33 @@ _REMOVAL_S: Final = 0.2
 """How long the kernel may take to empty the group of a process that was killed."""
 
 
-def delegated(own: Path, root: Path) -> Path | None:
+def _is_handed(group: Path) -> bool:
+    """Return whether systemd has handed a group to its user, as it notes in an attribute of its folder."""
+    try:
+        return os.getxattr(group, "user.delegate") == b"1"
+    except OSError:
+        return False
+
+
+def delegated(own: Path, root: Path, *, is_handed: Callable[[Path], bool] = _is_handed) -> Path | None:
     """Return the group below which others may be made; None where there is none.
 
     Args:
         own: ``/proc/self/cgroup``, which names the group of this process.
         root: Where the hierarchy is mounted.
+        is_handed: Whether a group is its user's to divide.
     """
     try:
         name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
         parent = (root / name.lstrip("/")).parent
-        enabled = set((parent / "cgroup.subtree_control").read_text().split())
+        if not is_handed(parent):
+            return None
+        control = parent / "cgroup.subtree_control"
+        if not set(control.read_text().split()) >= _NEEDED:
+            control.write_text(" ".join(f"+{controller}" for controller in sorted(_NEEDED)))
     except (OSError, StopIteration):
         return None
-    files = (parent, parent / "cgroup.procs")
-    return parent if enabled >= _NEEDED and all(os.access(file, os.W_OK) for file in files) else None
+    return parent if os.access(parent / "cgroup.procs", os.W_OK) else None
 
 
 class Cgroup:
@@ -47,6 +59,9 @@ class Cgroup:
     @classmethod
     def make(cls, path: Path, pid: int, size: Size) -> Self:
         """Make a group with limits, and put a process into it."""
+        with contextlib.suppress(OSError):
+            # Of another process with this number, whose parent was killed: its counts are not this one's.
+            path.rmdir()
         path.mkdir(exist_ok=True)
         (path / "memory.max").write_text(str(size.memory_bytes))
         for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):

@@ -9,6 +9,7 @@ import os
 import queue
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,9 @@ from oncue.worker.isolation.messages import LENGTH, Ask, Begin, FromProcess, Rep
 
 WORKER_GONE: Final = 111
 """Exit code of a process whose worker is no longer there to read it."""
+
+DEAF: Final = 112
+"""Exit code of a process that cannot hear its worker."""
 
 _decoder: Final[msgspec.json.Decoder[ToProcess]] = msgspec.json.Decoder(ToProcess)
 
@@ -66,6 +70,13 @@ class Channel:
             return self._replies.get().call_key
 
     def _listen(self, heard: Callable[[Settled | StopNow], None]) -> None:
+        try:
+            self._hear(heard)
+        except BaseException:  # noqa: BLE001 - a process that does not listen would wait for ever; such as out of memory
+            traceback.print_exc()
+            os._exit(DEAF)
+
+    def _hear(self, heard: Callable[[Settled | StopNow], None]) -> None:
         while True:
             match self._receive():
                 case Reply() as reply:

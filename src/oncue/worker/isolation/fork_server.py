@@ -65,6 +65,10 @@ def main() -> int:
         return 2
     if threading.active_count() > 1:
         telemetry.event("isolation.threads", threads=[thread.name for thread in threading.enumerate()][1:])
+    for stream in (sys.stdout, sys.stderr):
+        # What imports have printed is printed once, and not by each copy.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.flush()
     gc.collect()
     # What is there now is never looked at by the copies' collectors, and so not copied by them.
     gc.freeze()
@@ -87,7 +91,8 @@ class _ForkServer:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in process.WORKERS_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def send(self, message: FromForkServer) -> None:
         """Tell the worker."""
@@ -99,6 +104,7 @@ class _ForkServer:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
+        look_at_s = 0.0
         while True:
             is_watched = any(confined.is_watched for confined in self._processes.values())
             ready = dict(poll.poll(_LOOK_MS if is_watched else None))
@@ -106,12 +112,20 @@ class _ForkServer:
                 os.read(self._woken, 4096)
             self._reap()
             now_s = time.monotonic()
-            for confined in self._processes.values():
-                confined.look(now_s)
-            if self._control.fileno() in ready and not self._hear():
+            if now_s >= look_at_s:
+                look_at_s = now_s + _LOOK_MS / 1000
                 for confined in self._processes.values():
-                    confined.kill()
+                    confined.look(now_s)
+            if self._control.fileno() in ready and not self._hear():
+                self._end_all()
                 return
+
+    def _end_all(self) -> None:
+        for confined in self._processes.values():
+            confined.kill()
+        for confined in self._processes.values():
+            os.waitpid(confined.pid, 0)
+            confined.ended()
 
     def _hear(self) -> bool:
         """Do what the worker says; False where it is gone."""
@@ -147,8 +161,7 @@ class _ForkServer:
         """Be the copy: let go of what is the server's, and run what the worker says; never returns."""
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             self._control.close()
             connection, out, err = files

@@ -55,7 +55,7 @@ async def execute(run: HeldRun, assignment: Assignment, processes: WarmProcess) 
     try:
         process = await processes.fork(SIZES[machine])
     except IsolationFailed as error:
-        return _failed(run, "TASK_PROCESS_COULD_NOT_START", error)
+        return failed(run, "TASK_PROCESS_COULD_NOT_START", error)
     begin = Begin(assignment, run.session.worker_id, run.session.environment, machine)
     del assignment
     # What parks keeps no payload: the process has it.
@@ -66,7 +66,7 @@ async def execute(run: HeldRun, assignment: Assignment, processes: WarmProcess) 
     try:
         outcome = await asyncio.shield(served)
     except IsolationFailed as error:
-        return _failed(run, "TASK_PROCESS_LOST", error)
+        return failed(run, "TASK_PROCESS_LOST", error)
     except asyncio.CancelledError:
         serving.tell_stop()
         await _stopped(run, process, served)
@@ -79,7 +79,7 @@ async def execute(run: HeldRun, assignment: Assignment, processes: WarmProcess) 
 async def _stopped(run: HeldRun, process: RunProcess, served: "asyncio.Future[Outcome | None]") -> None:
     """Wait for a process that has been told to stop, and kill it in the end."""
     try:
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, IsolationFailed):
             async with asyncio.timeout(KILL_AFTER_S):
                 await asyncio.shield(served)
     except TimeoutError:
@@ -98,7 +98,7 @@ def _completed(run: HeldRun, outcome: Outcome, machine: str) -> Outcome:
     return msgspec.structs.replace(outcome, ran_ms=run.ran_ms()) if hasattr(outcome, "ran_ms") else outcome
 
 
-def _failed(run: HeldRun, code: str, error: IsolationFailed) -> Failed:
+def failed(run: HeldRun, code: str, error: Exception) -> Failed:
     """Say that a run's process failed it: another attempt may have a better one."""
     return Failed(run.run_id, run.epoch, run.ran_ms(), InternalError(code, failures.clipped(str(error))))
 
@@ -118,7 +118,10 @@ class _Serving:
         process = self._process
         reader, self._writer = await asyncio.open_connection(sock=process.connection)
         await process.output.read()
+        machine = begin.machine
         self._send(begin)
+        # The process has the payload, and may wait for days.
+        del begin
         self.tell_stop()
         said = asyncio.ensure_future(self._listen(reader))
         try:
@@ -134,7 +137,7 @@ class _Serving:
                 self._run.epoch,
                 code=gone.code,
                 out_of_memory=gone.out_of_memory,
-                machine=begin.machine,
+                machine=machine,
                 last_lines=process.output.last_lines(),
             )
         finally:
@@ -175,8 +178,10 @@ class _Serving:
                 self._send(Reply(name))
             case Line(level=level, message=text, fields=fields):
                 run.log(level, text, fields)
-            case WaitFor():
-                wait = asyncio.ensure_future(self._wait(message))
+            case WaitFor(branch=branch):
+                # Now: the news that the branch has ended may come with the same read.
+                standing = self._branches.setdefault(branch, run.loop.create_future())
+                wait = asyncio.ensure_future(self._wait(message, standing))
                 self._waits.add(wait)
                 wait.add_done_callback(self._waits.discard)
             case BranchEnded(branch=branch):
@@ -184,13 +189,10 @@ class _Serving:
                 if ended is not None:
                     ended.set_result(None)
 
-    async def _wait(self, wanted: WaitFor) -> None:
+    async def _wait(self, wanted: WaitFor, branch: "asyncio.Future[None]") -> None:
         run = self._run
         if run.is_over:
             return
-        branch = self._branches.get(wanted.branch)
-        if branch is None:
-            branch = self._branches[wanted.branch] = run.loop.create_future()
         try:
             result: Any = await run.begin_wait(wanted.target, branch)
         except BatchTriggerError as error:

@@ -18,7 +18,12 @@ class Output:
 
     def __init__(self) -> None:
         self._out = os.pipe()
-        self._err = os.pipe()
+        try:
+            self._err = os.pipe()
+        except OSError:
+            for file in self._out:
+                os.close(file)
+            raise
         self._last = bytearray()
         self._transports: list[asyncio.ReadTransport] = []
         self._ended = asyncio.Event()
@@ -33,8 +38,8 @@ class Output:
             os.close(file)
 
     def abandon(self) -> None:
-        """Close the ends that are the worker's, where nothing will be read."""
-        for file in (self._out[0], self._err[0]):
+        """Close all ends, where nothing will be written or read."""
+        for file in (*self._out, *self._err):
             os.close(file)
 
     async def read(self) -> None:

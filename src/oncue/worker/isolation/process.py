@@ -9,7 +9,9 @@ Life of a run, this module's part::
 """
 
 import asyncio
+import contextlib
 import faulthandler
+import io
 import os
 import signal
 import socket
@@ -30,7 +32,11 @@ from oncue.worker.isolation.messages import Done, Settled, StopNow
 from oncue.worker.isolation.remote import RemoteRun
 
 _INTERRUPT: Final = signal.SIGUSR1
-"""Tells the main thread of a plain function to stop; SIGTERM and SIGINT are the function's own to handle."""
+"""Tells the main thread of a plain function to stop."""
+
+WORKERS_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+"""They tell the worker to stop. A service manager may send them to all processes of a service, but a run goes on until
+its worker ends it. Handled and not ignored: what the task starts is to heed them."""
 
 _AGAIN_S: Final = 0.005
 
@@ -38,9 +44,14 @@ _AGAIN_S: Final = 0.005
 def run(tasks: Mapping[str, Task[Any, Any]], connection: socket.socket) -> NoReturn:
     """Run what the worker says, and end the process."""
     faulthandler.enable(all_threads=False)
+    for number in WORKERS_SIGNALS:
+        signal.signal(number, _not_ours)
+    os.register_at_fork(after_in_child=_as_usual)
     for stream in (sys.stdout, sys.stderr):
-        # By the line, as at a terminal: what a process printed before it died is what people look for.
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # By the line, as at a terminal: what a process printed before it died is what people look for. A module of
+        # tasks may have put something else in place of the streams.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     channel = Channel(connection)
     begin = channel.first()
     task = tasks.get(begin.assignment.task)
@@ -160,6 +171,17 @@ def _hear(held: RemoteRun, news: Settled | StopNow, stop: Callable[[], object]) 
             held.loop.call_soon_threadsafe(stop)
 
 
+def _not_ours(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing about a signal that the worker answers."""
+
+
+def _as_usual() -> None:
+    """Let a process that the task forks heed the signals again, unless the task handles them."""
+    for number in WORKERS_SIGNALS:
+        if signal.getsignal(number) is _not_ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
@@ -167,7 +189,9 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 def _end(channel: Channel, outcome: Outcome | None) -> NoReturn:
     """Say what became of the run and end, whatever threads of the task's are left."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # The task may have closed it, or put something else in its place.
+        with contextlib.suppress(Exception):
+            stream.flush()
     channel.send(Done(outcome))
     os._exit(0)

@@ -136,25 +136,32 @@ class WarmProcess:
         assert server is not None
         await asyncio.shield(server.ready)
         number = next(self._numbers)
-        ours, theirs = socket.socketpair()
-        output = Output()
-        process = RunProcess(number, ours, output, self.kill)
-        forked = server.forks[number] = self._loop.create_future()
-        server.processes[number] = process
-        files = [theirs.fileno(), *output.ends()]
-        try:
-            await self._send(server, Fork(number, size.cpus, size.memory_bytes), files)
-            process.pid = await forked
-        except BaseException:
-            self.kill(number)
-            ours.close()
-            output.abandon()
-            raise
-        finally:
-            server.forks.pop(number, None)
-            theirs.close()
-            output.hand_over()
+        with contextlib.ExitStack() as opened:
+            try:
+                ours, theirs = map(opened.enter_context, socket.socketpair())
+                output = Output()
+            except OSError as error:
+                raise IsolationFailed(f"no process could be made: {error}; raise the limit of open files") from error
+            opened.callback(output.abandon)
+            process = RunProcess(number, ours, output, self.kill)
+            forked = server.forks[number] = self._loop.create_future()
+            server.processes[number] = process
+            try:
+                await self._send(server, Fork(number, size.cpus, size.memory_bytes), [theirs.fileno(), *output.ends()])
+                process.pid = await forked
+            except BaseException:
+                self._give_up(server, number)
+                raise
+            opened.pop_all()
+        theirs.close()
+        output.hand_over()
         return process
+
+    def _give_up(self, server: _Server, number: int) -> None:
+        """Forget a process that is not wanted any more, and end it where it was asked for."""
+        self.kill(number)
+        server.forks.pop(number, None)
+        server.processes.pop(number, None)
 
     def kill(self, number: int) -> None:
         """End a process and what it started, now."""
@@ -183,7 +190,10 @@ class WarmProcess:
             await asyncio.to_thread(server.child.wait)
 
     def _start(self) -> _Server:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise IsolationFailed(f"the process that makes others could not be started: {error}") from error
         with theirs:
             child = subprocess.Popen(  # noqa: S603 - this package's own module
                 [sys.executable, "-m", "oncue.worker.isolation.fork_server", str(theirs.fileno())],
