@@ -103,14 +103,8 @@ async def claim(
     Raises:
         LeaseLost: The worker never announced itself, or was silent for too long.
     """
-    reach = await _worker_reach(tx, worker_id=worker, env_id=environment.id)
-    if reach is None:
-        raise LeaseLost("this worker is not known (its lease may have run out); announce it again under a new id")
-    if reach.concurrency_limit is not None:
-        # Counted in a later statement: it sees what was claimed by whoever held the lock before us.
-        await _lock_environment(tx, env_id=environment.id)
-        counted = await _count_executing(tx, env_id=environment.id)
-        places = min(places, reach.concurrency_limit - counted.executing)
+    reach = await _reach(tx, environment, worker)
+    places = await _allowed(tx, environment, reach, places)
     if places <= 0 or not reach.tasks:
         return Look([])
     shares = await _shares(tx, environment, worker, reach, places)
@@ -124,10 +118,7 @@ async def claim(
         # Others may have taken the line's head after our snapshot: with the line locked this look is exact.
         await _lock_line(tx, line_id=following)
     if following is not None or not is_again:
-        rows = await _claim_share(tx, environment, worker, reach, share, first=following)
-        if rows and reach.version is not None and share is not free:
-            # Rows of tasks for machines are made as they are needed, and so were not known when the worker came.
-            await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
+        rows = await _claim_share(tx, environment, worker, reach, share, first=following, is_held=share is not free)
         if rows:
             return Look([assignments.assignment(row) for row in rows])
         following = await _following(tx, environment, reach, share)
@@ -140,15 +131,39 @@ async def claim(
     )
 
 
+async def _reach(tx: Tx, environment: Environment, worker: uuid.UUID) -> Reach:
+    reach = await _worker_reach(tx, worker_id=worker, env_id=environment.id)
+    if reach is None:
+        raise LeaseLost("this worker is not known (its lease may have run out); announce it again under a new id")
+    return reach
+
+
+async def _allowed(tx: Tx, environment: Environment, reach: Reach, places: int) -> int:
+    """Return how many runs may be handed out for so many places."""
+    if reach.concurrency_limit is None:
+        return places
+    # Counted in a later statement: it sees what was claimed by whoever held the lock before us.
+    await _lock_environment(tx, env_id=environment.id)
+    counted = await _count_executing(tx, env_id=environment.id)
+    return min(places, reach.concurrency_limit - counted.executing)
+
+
 async def _following(tx: Tx, environment: Environment, reach: Reach, share: Share) -> int | None:
     line = await _next_line(tx, env_id=environment.id, tasks=share.tasks, queues=reach.queues)
     return None if line is None else line.id
 
 
 async def _claim_share(
-    tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, share: Share, *, first: int | None
+    tx: Tx,
+    environment: Environment,
+    worker: uuid.UUID,
+    reach: Reach,
+    share: Share,
+    *,
+    first: int | None,
+    is_held: bool,
 ) -> list[Claimed]:
-    return await _claim(
+    rows = await _claim(
         tx,
         env_id=environment.id,
         worker_id=worker,
@@ -161,6 +176,10 @@ async def _claim_share(
         locked=reach.locked,
         queues_at_once=QUEUES_AT_ONCE,
     )
+    if rows and is_held and reach.version is not None:
+        # Rows of tasks for machines are made as they are needed, and so were not known when the worker came.
+        await versions.lock(tx, environment, [row.run_id for row in rows], reach.version)
+    return rows
 
 
 async def _shares(tx: Tx, environment: Environment, worker: uuid.UUID, reach: Reach, places: int) -> Shares:
