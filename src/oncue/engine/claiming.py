@@ -1,5 +1,14 @@
 """Claiming: what a worker with free places is given next.
 
+Queues take turns, and within a queue its lines; those that have waited longest come first. A turn of a line is one run,
+a 25th of the places, or the line's equal part of what its queue has, whichever is most. Beyond ``QUEUES_AT_ONCE`` queues
+that have something in line, turns are by line alone for those that are not looked at.
+
+Runs of each machine that fits, and runs that are held to none, are looked for one after the other, each in a
+transaction: a look locks lanes by id, and two looks would lock them in any order. The lines a look finds may all stand
+before full lanes, which closes them, or be held by others: then it is repeated, in a transaction of its own as well, for
+to wait for a line while others are locked would be a deadlock in the making.
+
 Life of a run, this module's part::
 
     api/routes/work -> claiming.claim -> Assignment
@@ -79,17 +88,8 @@ async def claim(
 ) -> Look:
     """Hand out the next runs to a worker and lease them.
 
-    Queues take turns, and within a queue its lines; those that have waited longest come first. A turn of a line is one
-    run, a 25th of the places, or the line's equal part of what its queue has, whichever is most. Beyond
-    ``QUEUES_AT_ONCE`` queues that have something in line, turns are by line alone for those that are not looked at. A
-    claim may return fewer than ``places`` while more are in line; ask again.
-
-    Runs of each machine that fits, and runs that are held to none, are looked for one after the other, each in a
-    transaction: a look locks lanes by id, and two looks would lock them in any order.
-
-    The lines it looks at may all stand before full lanes, which closes them, or be held by others. Then the caller
-    looks again, in a new transaction: to wait for a line while others are locked would be a deadlock in the making.
-    Every look that waits for the next line serves or closes it, so there is an end.
+    A claim may return fewer than ``places`` while more are in line; ask again. Where it says so, look again, in a new
+    transaction; every look that waits for the next line serves or closes it, so there is an end.
 
     Args:
         places: Free places on the worker, 1 to 1,000.
