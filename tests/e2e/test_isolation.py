@@ -76,6 +76,16 @@ async def test_a_signal_to_stop_is_the_workers(run: Run) -> None:
     assert await run("terminates") == [-signal.SIGTERM, -signal.SIGTERM]
 
 
+async def test_daemon_that_a_run_starts_ends_with_it(run: Run) -> None:
+    daemon = await run("starts-a-daemon")
+
+    await eventually(lambda: not _is_there(daemon), "the daemon is gone")
+
+
+async def test_line_of_log_with_half_a_character_is_kept(run: Run) -> None:
+    assert await run("logs-half-a-character") == "said"
+
+
 async def test_output_that_the_task_closes_is_its_own_affair(run: Run) -> None:
     assert await run("closes-its-output", "nobody") == "nobody"
 
@@ -166,7 +176,7 @@ async def test_processes_end_with_a_worker_that_is_killed(own_stack: Stack, tmp_
 
     worker.kill()
 
-    await eventually(lambda: not _is_there(pids[0]), "the process is gone")
+    await eventually(lambda: not any(_is_there(pid) for pid in pids), "the process and its child are gone")
 
 
 @pytest.mark.in_memory

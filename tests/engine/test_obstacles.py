@@ -71,7 +71,17 @@ async def test_no_worker_has_room_for_the_machine(production: Engine, size: Size
 
     assert found == code
     assert "machine large-1x (4 CPUs and 8 GB)" in message
-    assert ("at most 2 CPUs and 64 GB" in message) == (code == "MACHINE_TOO_LARGE")
+    assert ("the largest has 2 CPUs and 64 GB" in message) == (code == "MACHINE_TOO_LARGE")
+
+
+async def test_two_workers_together_are_not_large_enough(production: Engine) -> None:
+    await production.announce("t", size=Size(8, 2 * GB))
+    await production.announce("t", size=Size(1, 16 * GB))
+    run = await production.trigger("t", machine="large-2x")
+
+    code, message = await reason(production, run)
+    assert code == "MACHINE_TOO_LARGE"
+    assert "the largest has 1 CPU and 16 GB" in message
 
 
 async def test_another_worker_has_room(production: Engine) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -201,13 +202,20 @@ async def test_task_that_blocks_the_loop_is_named(
     async with working(blocking):
         await far_end.give(run)
         await far_end.outcome(run)
-        await asyncio.to_thread(_until, lambda: "loop.blocked" in caplog.text)
+        await asyncio.to_thread(_until, lambda: _blocked(caplog, "blocking"))
 
-    said = next(record for record in caplog.records if record.getMessage().startswith("loop.blocked"))
-    facts = said.__dict__["fields"]
-    assert (facts["task"], facts["run_id"]) == ("blocking", run.run_id)
+    # On a machine with much else to do something else may have held the loop as well.
+    facts = _blocked(caplog, "blocking")[0]
+    assert facts["run_id"] == run.run_id
     assert __file__ in facts["at"]
     assert facts["blocked_ms"] > 50
+
+
+def _blocked(caplog: pytest.LogCaptureFixture, task_id: str) -> list[dict[str, Any]]:
+    """Return what was said of a task that held the loop."""
+    said = [record for record in caplog.records if record.getMessage().startswith("loop.blocked")]
+    facts: list[dict[str, Any]] = [record.__dict__["fields"] for record in said]
+    return [each for each in facts if each["task"] == task_id]
 
 
 def _until(condition: object) -> None:

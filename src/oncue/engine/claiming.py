@@ -1,13 +1,13 @@
 """Claiming: what a worker with free places is given next.
 
-Queues take turns, and within a queue its lines; those that have waited longest come first. A turn of a line is one run,
-a 25th of the places, or the line's equal part of what its queue has, whichever is most. Beyond ``QUEUES_AT_ONCE`` queues
-that have something in line, turns are by line alone for those that are not looked at.
+Queues take turns, and within a queue its lines; those that have waited longest come first. A turn of a line is one
+run, a 25th of the places, or the line's equal part of what its queue has, whichever is most. Beyond ``QUEUES_AT_ONCE``
+queues that have something in line, turns are by line alone for those that are not looked at.
 
 Runs of each machine that fits, and runs that are held to none, are looked for one after the other, each in a
 transaction: a look locks lanes by id, and two looks would lock them in any order. The lines a look finds may all stand
-before full lanes, which closes them, or be held by others: then it is repeated, in a transaction of its own as well, for
-to wait for a line while others are locked would be a deadlock in the making.
+before full lanes, which closes them, or be held by others: then it is repeated, in a transaction of its own as well,
+for to wait for a line while others are locked would be a deadlock in the making.
 
 Life of a run, this module's part::
 

@@ -29,7 +29,10 @@ class Standing(msgspec.Struct, frozen=True):
     workers: int
     most_cpus: float | None
     most_memory: int | None
+    is_large: bool
+    """One of them is large enough for the machine."""
     has_room: bool
+    """And has room for it now."""
 
 
 _sql = queries.load("obstacles")
@@ -75,10 +78,10 @@ def _obstacle(standing: Standing) -> PendingReason | None:
 def _no_room(standing: Standing, needed: Size) -> PendingReason:
     machine = f"machine {standing.machine} ({needed})"
     largest = Size(standing.most_cpus or 0, standing.most_memory or 0)
-    if largest.cpus < needed.cpus or largest.memory_bytes < needed.memory_bytes:
+    if not standing.is_large:
         return PendingReason(
             "MACHINE_TOO_LARGE",
-            f"no worker that has task {standing.task!r} is large enough for {machine}: there are at most {largest}; "
+            f"no worker that has task {standing.task!r} is large enough for {machine}: the largest has {largest}; "
             "start a worker on a larger host, or say what it has with --cpus and --memory",
         )
     return PendingReason(

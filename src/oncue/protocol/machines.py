@@ -24,7 +24,7 @@ class Size(NamedTuple):
 
     def __str__(self) -> str:
         cpus = "1 CPU" if self.cpus == 1 else f"{self.cpus:g} CPUs"
-        return f"{cpus} and {self.memory_bytes / _GB:g} GB"
+        return f"{cpus} and {round(self.memory_bytes / _GB, 2):g} GB"
 
 
 SIZES: Final[dict[str, Size]] = {

@@ -66,7 +66,7 @@ class LogShipper:
             attempt=attempt,
             at=datetime.datetime.now(datetime.UTC),
             level=level,
-            message=_storable(message[:MAX_MESSAGE_CHARS]),
+            message=storable(message),
             fields=_document(fields),
         )
         self._lines.append(line)
@@ -122,9 +122,12 @@ class LogShipper:
             self._lines.popleft()
 
 
-def _storable(text: str) -> str:
-    """Return a text without what neither JSON nor PostgreSQL takes: lone surrogates and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+def storable(text: str) -> str:
+    """Return a text as it is kept: not too long, and without what neither JSON nor PostgreSQL takes.
+
+    Which are lone surrogates and NUL.
+    """
+    return text[:MAX_MESSAGE_CHARS].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +161,6 @@ def _plain(value: object) -> object:
 
 def _shown(value: object) -> str:
     try:
-        return _storable(repr(value)[:1_000])
+        return storable(repr(value)[:1_000])
     except Exception:  # noqa: BLE001 - an object's own repr may raise anything
         return f"(a {type(value).__name__} that cannot be shown)"

@@ -5,6 +5,7 @@ it is spoken to is in ``sdk/settings.py``.
 """
 
 import datetime
+import math
 from pathlib import Path
 
 import msgspec
@@ -61,8 +62,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"grace={self.grace} is negative; expected a length of time such as 30 s")
 
     def _check_sizes(self) -> None:
-        if self.cpus is not None and not self.cpus > 0:
-            raise SettingsError(f"cpus={self.cpus} is out of range; expected more than 0")
+        if self.cpus is not None and not 0 < self.cpus < math.inf:
+            raise SettingsError(f"cpus={self.cpus} is out of range; expected a number of CPUs, such as 1.5")
         if self.memory_bytes is not None and self.memory_bytes < 1:
             raise SettingsError(f"memory={self.memory_bytes} is out of range; expected 1 byte or more")
         if self.max_parked < 0:

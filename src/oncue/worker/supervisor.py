@@ -202,6 +202,8 @@ class Worker:
         await self._unless_hurried(self._runs_ended(), self._options.grace.total_seconds())
         if self.executor.stop_all(Stop.HANDED_BACK):
             await self._unless_hurried(self._coroutines_ended(), _UNWIND_S)
+        # Before its run is handed back, for others to start.
+        await self._processes.close()
         self.executor.abandon()
         await self._unless_hurried(self._reporter.flushed(), _FLUSH_S)
         await self._unless_hurried(self._logs.flushed(), _FLUSH_S)

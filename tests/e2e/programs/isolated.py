@@ -67,6 +67,19 @@ def terminates(payload: None, ctx: Context) -> list[int | None]:
 
 
 @task(isolate=True)
+def starts_a_daemon() -> int:
+    started = "subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3)"
+    code = f"import subprocess; print({started}.pid)"
+    return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+
+
+@task(isolate=True)
+def logs_half_a_character() -> str:
+    logger.info("half of one: \ud83d")
+    return "said"
+
+
+@task(isolate=True)
 def closes_its_output(to: str) -> str:
     sys.stdout.close()
     return to

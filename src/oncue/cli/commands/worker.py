@@ -8,7 +8,7 @@ import click
 from oncue.cli import logs, settings
 
 _MOST_PROCESSES = 256
-_SIZE = re.compile(r"(\d{1,9}) ?(MB|GB)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(MB|GB)", re.ASCII | re.IGNORECASE)
 _SHIFTS = {"MB": 20, "GB": 30}
 
 
@@ -117,5 +117,7 @@ def command(
 def _size(text: str, option: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise click.UsageError(f"{option}={text!r} is not a size; expected a whole number with MB or GB, such as 512MB")
-    return int(match[1]) << _SHIFTS[match[2].upper()]
+        raise click.UsageError(
+            f"{option}={text!r} is not a size; expected a number with MB or GB, such as 512MB or 1.5GB"
+        )
+    return round(float(match[1]) * (1 << _SHIFTS[match[2].upper()]))

@@ -13,6 +13,7 @@ select
     able.workers,
     able.most_cpus,
     able.most_memory,
+    coalesce(able.is_large, false) as is_large,
     coalesce(able.has_room, false) as has_room
 from oncue.live as live
 join oncue.lines as line on line.id = live.line_id
@@ -30,8 +31,10 @@ left join unnest(:machines::text[], :cpus::float[], :memory::bigint[]) as needed
 cross join lateral (
     select
         count(*)::int as workers,
-        max(worker.cpus) as most_cpus,
+        -- Of one worker, that has the most memory.
+        (array_agg(worker.cpus order by worker.memory desc nulls last, worker.cpus desc nulls last))[1] as most_cpus,
         max(worker.memory) as most_memory,
+        bool_or(worker.cpus >= needed.cpus and worker.memory >= needed.memory) as is_large,
         bool_or(
             worker.cpus - coalesce(used.cpus, 0) >= needed.cpus
             and worker.memory - coalesce(used.memory, 0) >= needed.memory

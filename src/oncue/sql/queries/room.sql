@@ -50,7 +50,8 @@ order by task.held_to;
 select
     task.slug as task,
     task.held_to as machine,
-    max(other.cpus) as most_cpus,
+    -- Of one worker, that has the most memory.
+    (array_agg(other.cpus order by other.memory desc nulls last, other.cpus desc nulls last))[1] as most_cpus,
     max(other.memory) as most_memory
 from oncue.workers as worker
 join oncue.tasks as known on known.id = any(worker.tasks)

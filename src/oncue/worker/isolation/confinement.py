@@ -26,14 +26,31 @@ _BURST_S: Final = 0.1
 """CPU time that a process may save up, for each CPU that it has."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process with its parent, where it can."""
+    """Let the kernel end this process with its parent."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Be the parent of descendants whose own parent has ended: a daemon of a run's stays in its family."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kill_family(pid: int) -> None:
+    """End a process and what it started, now."""
+    for member in usage.family(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def limit_addresses(size: Size) -> None:
@@ -83,9 +100,7 @@ class Confined:
 
     def kill(self) -> None:
         """End it and what it started, now."""
-        for pid in usage.family(self.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_family(self.pid)
 
     def ended(self) -> bool:
         """Clean up after its death; return whether it had used up its memory."""

@@ -2,7 +2,7 @@
 
 Started by a worker as ``python -m oncue.worker.isolation.fork_server FD``; it has one thread and no event loop, so that
 copies are sound. It is the parent of those processes: it holds them to their limits, hears of their deaths, and ends
-them all when the worker is gone.
+them all, with what they have started, when the worker is gone.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from oncue.protocol.machines import Size
 from oncue.sdk import settings
 from oncue.sdk.task import Task
 from oncue.worker import discovery
-from oncue.worker.isolation import confinement, process
+from oncue.worker.isolation import confinement, process, usage
 from oncue.worker.isolation.confinement import Confined
 from oncue.worker.isolation.messages import (
     MAX_PACKET_BYTES,
@@ -52,7 +52,7 @@ _decode: Final = msgspec.json.Decoder(ToForkServer).decode
 
 def main() -> int:
     """Import the tasks and serve until the worker is gone; return the exit code."""
-    confinement.end_with_parent()
+    confinement.adopt_orphans()
     control = socket.socket(fileno=int(sys.argv[1]))
     prepare = _decode(control.recv(MAX_PACKET_BYTES))
     assert isinstance(prepare, Prepare), prepare
@@ -126,6 +126,15 @@ class _ForkServer:
         for confined in self._processes.values():
             os.waitpid(confined.pid, 0)
             confined.ended()
+        self._processes.clear()
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """End what a run has started that has left its family and outlived it."""
+        own = {confined.pid for confined in self._processes.values()}
+        for pid in usage.children(os.getpid()):
+            if pid not in own:
+                confinement.kill_family(pid)
 
     def _hear(self) -> bool:
         """Do what the worker says; False where it is gone."""
@@ -170,6 +179,7 @@ class _ForkServer:
             os.close(out)
             os.close(err)
             confinement.end_with_parent()
+            confinement.adopt_orphans()
             if self._cgroup is None:
                 confinement.limit_addresses(size)
             process.run(self._tasks, socket.socket(fileno=connection))
@@ -187,6 +197,7 @@ class _ForkServer:
             if number is None:
                 continue
             confined = self._processes.pop(number)
+            self._end_orphans()
             self.send(Gone(number, os.waitstatus_to_exitcode(status), confined.ended()))
 
 

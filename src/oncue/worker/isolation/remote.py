@@ -93,7 +93,7 @@ class RemoteRun(BaseExecution):
 
     def log(self, level: Level, message: str, fields: dict[str, Any]) -> None:
         """Attach a line to the run."""
-        self._channel.send(Line(level, message, log_shipping.plain(fields)))
+        self._channel.send(Line(level, log_shipping.storable(message), log_shipping.plain(fields)))
 
     def wait_for_run(self, run_id: str) -> Coroutine[Any, Any, ChildResult]:
         """Park until a child has ended."""

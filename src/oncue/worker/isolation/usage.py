@@ -21,12 +21,19 @@ def family(pid: int) -> list[int]:
     """Return a process and its descendants that have not left it, parents first."""
     found = [pid]
     for member in found:
-        try:
-            for thread in os.listdir(f"/proc/{member}/task"):  # noqa: PTH208 - called often; a Path costs more
-                with open(f"/proc/{member}/task/{thread}/children") as children:  # noqa: PTH123 - same
-                    found += [int(child) for child in children.read().split()]
-        except OSError:
-            continue
+        found += children(member)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return a process's own children; none where it has ended."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - called often; a Path costs more
+            with open(f"/proc/{pid}/task/{thread}/children") as listed:  # noqa: PTH123 - same
+                found += [int(child) for child in listed.read().split()]
+    except OSError:
+        return found
     return found
 
 
