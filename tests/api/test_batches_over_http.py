@@ -201,3 +201,57 @@ async def test_item_of_another_run_is_reached_by_its_own_id(client: Client) -> N
     shown = (await client.get(f"/api/v3/runs/{run}")).body
     assert (shown["status"], shown["tags"], shown["metadata"]) == ("CANCELED", ["a", "b"], {"of": "item"})
     assert (await client.get(f"{path}/result")).body["id"] == run
+
+
+async def opened(client: Client, **more: Any) -> str:
+    reply = await client.post("/api/v3/batches", {"runCount": 0, "open": True, **more})
+    assert reply.status == 202, reply
+    return str(reply.body["id"])
+
+
+async def sealed(client: Client, batch: str, run_count: int) -> Reply:
+    return await client.post(f"/api/v3/batches/{batch}/seal", {"runCount": run_count})
+
+
+async def test_open_batch_takes_items_until_it_is_sealed(client: Client) -> None:
+    batch = await opened(client)
+    first = await filled(client, batch, lines(*range(3)))
+    answer = await filled(client, batch, lines(*range(2, 1_200)))
+    assert (first.body["sealed"], answer.body["sealed"]) == (False, False)
+    assert answer.body["enqueuedCount"] == 1_200
+    assert answer.body["itemsDeduplicated"] == 1
+    waiting = (await client.get(f"/api/v2/batches/{batch}")).body
+    assert (waiting["status"], waiting["runCount"], waiting["runs"]) == ("PENDING", 1_200, [])
+
+    early = await sealed(client, batch, 1_201)
+    assert (early.status, early.body["sealed"]) == (200, False)
+    assert (early.body["enqueuedCount"], early.body["expectedCount"]) == (1_200, 1_201)
+    for _ in range(2):
+        done = await sealed(client, batch, 1_200)
+        assert (done.status, done.body["sealed"], done.body["runCount"]) == (200, True, 1_200)
+    found = (await client.get(f"/api/v2/batches/{batch}")).body
+    assert (found["status"], found["runCount"], len(found["runs"])) == ("PROCESSING", 1_200, 1_000)
+    refused = await sealed(client, batch, 1_199)
+    assert refused.status == 422
+    assert "has 1200 items; found runCount=1199" in refused.body["error"]
+
+
+async def test_batch_that_is_not_open_cannot_be_given_another_number(client: Client) -> None:
+    batch = await created(client, 2)
+
+    assert (await sealed(client, batch, 3)).status == 422
+    short = await sealed(client, batch, 2)
+    assert (short.status, short.body["sealed"], short.body["enqueuedCount"]) == (200, False, 0)
+
+
+async def test_open_batch_has_no_number_when_it_is_created(client: Client) -> None:
+    reply = await client.post("/api/v3/batches", {"runCount": 3, "open": True})
+
+    assert reply.status == 400
+    assert "runCount: found 3; expected 0 with open" in reply.body["error"]
+
+
+async def test_open_batch_of_another_environment_cannot_be_sealed(client: Client, prod_client: Client) -> None:
+    batch = await opened(client)
+
+    assert (await sealed(prod_client, batch, 1)).status == 422

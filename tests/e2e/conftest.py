@@ -20,6 +20,7 @@ EVERYDAY = (
     "cancelled",
     "logging_tasks",
     "isolated",
+    "streams",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

@@ -155,6 +155,19 @@ async def test_batch_that_never_seals_is_aborted_and_told(engine: Engine) -> Non
         await engine.fill_batch(batch, item(1))
 
 
+async def test_open_batch_is_given_up_once_its_stream_is_silent(engine: Engine) -> None:
+    batch = await engine.create_batch(0, open=True)
+    for index in range(3):
+        await engine.advance(datetime.timedelta(minutes=20))
+        await engine.fill_batch(batch, item(index))
+        await engine.run(lambda tx: giving_up.abort_overdue(tx, engine.environment, effects=engine.effects))
+        assert (await view(engine, batch)).status == "PENDING"
+
+    await engine.advance(datetime.timedelta(minutes=31))
+    await engine.run(lambda tx: giving_up.abort_overdue(tx, engine.environment, effects=engine.effects))
+    assert (await view(engine, batch)).status == "ABORTED"
+
+
 async def test_batch_given_up_by_its_caller_lets_the_parent_go_on(engine: Engine) -> None:
     worker = await engine.announce("parent", "t")
     await engine.trigger("parent")

@@ -1,6 +1,7 @@
 """What mypy and pyright must infer of tasks; checked, never run. An ignore that is not needed is an error."""
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_type
 
@@ -108,7 +109,7 @@ async def waiting() -> None:
 
 async def batches() -> None:
     several = await plain.batch_trigger([item(1), item(2, delay="1h"), plain.item(3), {"payload": 4}])
-    assert_type(several, BatchHandle[tuple[RunHandle[str], ...]])
+    assert_type(several, BatchHandle[Sequence[RunHandle[str]]])
     assert_type(await several.runs[0].result(), Ok[str] | Failed)
 
     results = await plain.batch_trigger_and_wait(item(number) for number in range(3))
@@ -129,7 +130,7 @@ async def batches() -> None:
     assert_type(blocking.runs, tuple[Ok[Receipt] | Failed, Ok[str] | Failed])
 
     listed = await batch.trigger_by_task([plain.item(1), plain.item(2)])
-    assert_type(listed, BatchHandle[tuple[RunHandle[str], ...]])
+    assert_type(listed, BatchHandle[Sequence[RunHandle[str]]])
 
 
 async def inline(ctx: Context) -> None:

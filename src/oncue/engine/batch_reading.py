@@ -14,7 +14,7 @@ import msgspec
 from oncue.engine import batch_links, batch_rows, results
 from oncue.engine.batch_rows import BatchRow
 from oncue.engine.rows import Environment
-from oncue.protocol import ids
+from oncue.protocol import ids, limits
 from oncue.protocol.errors import NotFound
 from oncue.protocol.triggers import BatchProcessing, BatchView
 from oncue.protocol.work import ChildResult
@@ -41,7 +41,7 @@ _results = _sql.many("results", FinishedRun)
 
 
 async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchView:
-    """Return a batch as clients see it.
+    """Return a batch as clients see it: with its runs, of a stream the first thousand.
 
     Raises:
         NotFound: There is none in the caller's environment.
@@ -49,7 +49,8 @@ async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchV
     row = await batch_rows.load(tx, environment, batch)
     if row is None:
         raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
-    items = [ids.item_run_id(batch, index) for index in range(row.run_count)]
+    shown = min(row.run_count, limits.MAX_BATCH_ITEMS) if row.is_sealed else 0
+    items = [ids.item_run_id(batch, index) for index in range(shown)]
     links = await batch_links.of_batch(tx, environment, batch) if row.is_sealed else {}
     runs = [ids.show(ids.RUN, links.get(item, item)) for item in items]
     return BatchView(
@@ -57,8 +58,8 @@ async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchV
         _status(row),
         row.created_at,
         row.finished_at or row.sealed_at or row.created_at,
-        row.run_count,
-        runs if row.is_sealed else [],
+        row.filled if row.open else row.run_count,
+        runs,
         BatchProcessing([], row.sealed_at),
     )
 

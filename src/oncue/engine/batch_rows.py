@@ -25,6 +25,8 @@ class BatchRow(msgspec.Struct, frozen=True):
     parent_id: uuid.UUID | None
     waits: bool
     created_at: datetime.datetime
+    open: bool
+    """How many items it has is not known; ``run_count`` is the most."""
 
     @property
     def is_sealed(self) -> bool:

@@ -79,6 +79,7 @@ _free_key = _sql.none("free_key")
 _find_by_key = _sql.maybe("find_by_key", RunId)
 _insert_refused = _sql.many("insert_refused", RunId)
 _add = _sql.none("add")
+_close = _sql.none("close")
 _seal = _sql.maybe("seal", RunId)
 
 
@@ -121,7 +122,8 @@ async def create(
             tx,
             env_id=environment.id,
             id=batch,
-            run_count=request.run_count,
+            run_count=limits.MAX_OPEN_BATCH_ITEMS if request.open else request.run_count,
+            open=request.open,
             parent_id=None if parent is None else parent.run_id,
             waits=parent is not None and parent.waits,
             idempotency_key=request.idempotency_key,
@@ -133,14 +135,16 @@ async def create(
         await _park_parent(tx, environment, parent, target, is_new=created is not None, effects=effects)
     return CreateBatchResponse(
         ids.show(ids.BATCH, target),
-        request.run_count,
+        request.run_count if replayed is None or replayed.open else replayed.run_count,
         is_cached=replayed is not None and replayed.is_sealed,
         idempotency_key=request.idempotency_key,
     )
 
 
 def _check(request: CreateBatchRequest) -> None:
-    if not 1 <= request.run_count <= limits.MAX_BATCH_ITEMS:
+    if request.open and request.run_count:
+        raise BadRequest(f"runCount: found {request.run_count}; expected 0 with open")
+    if not request.open and not 1 <= request.run_count <= limits.MAX_BATCH_ITEMS:
         raise BadRequest(
             f"Batch runCount of {request.run_count} exceeds maximum allowed of {limits.MAX_BATCH_ITEMS}."
             if request.run_count > 0
@@ -175,6 +179,34 @@ async def fill(
     return Filled(added, len(items) - added)
 
 
+async def close(
+    tx: Tx, environment: Environment, batch: uuid.UUID, *, run_count: int, effects: Effects
+) -> FillBatchResponse:
+    """Say that an open batch has so many items, and seal it; say how many there are if they are not all there.
+
+    Raises:
+        UnprocessableRequest: There is no such batch, it was given up, or it has another number of items for good.
+    """
+    row = usable(await batch_rows.lock(tx, environment, batch), batch)
+    if not row.open and row.run_count != run_count:
+        raise UnprocessableRequest(
+            f"Batch {ids.show(ids.BATCH, batch)} has {row.run_count} items; found runCount={run_count}"
+        )
+    if row.open and row.filled != run_count:
+        return FillBatchResponse(
+            ids.show(ids.BATCH, batch),
+            0,
+            0,
+            sealed=False,
+            run_count=0,
+            enqueued_count=row.filled,
+            expected_count=run_count,
+        )
+    if row.open:
+        await _close(tx, env_id=environment.id, id=batch)
+    return await seal(tx, environment, batch, accepted=0, deduplicated=0, effects=effects)
+
+
 async def seal(
     tx: Tx,
     environment: Environment,
@@ -200,9 +232,9 @@ async def seal(
         accepted,
         deduplicated,
         sealed,
-        row.run_count,
+        0 if row.open else row.run_count,
         enqueued_count=None if sealed else row.filled,
-        expected_count=None if sealed else row.run_count,
+        expected_count=None if sealed or row.open else row.run_count,
     )
 
 
@@ -247,7 +279,7 @@ async def _replayed(tx: Tx, environment: Environment, request: CreateBatchReques
         return None
     row = await batch_rows.lock(tx, environment, found.run_id)
     assert row is not None
-    if row.run_count != request.run_count:
+    if not request.open and row.run_count != request.run_count:
         raise UnprocessableRequest(
             f"a batch of {row.run_count} items has already been created with the same idempotency key, and this one "
             f"has {request.run_count}; use another key"

@@ -24,7 +24,8 @@ from oncue.store import queries
 from oncue.store.pool import Tx
 
 SEAL_WITHIN: Final = datetime.timedelta(minutes=30)
-"""A batch that is not full by then is given up. Source: wire contract §2.3."""
+"""A batch that is not full by then is given up, an open one when nothing has come for so long. Source: wire contract
+§2.3."""
 
 
 _REASON_CHARS: Final = 500

@@ -14,6 +14,9 @@ MAX_OUTPUT_BYTES: Final = 100 * 1024 * 1024
 MAX_BATCH_ITEMS: Final = 1_000
 """Items of one batch. Source: trigger-functions page, ``yourTask.trigger()``."""
 
+MAX_OPEN_BATCH_ITEMS: Final = 100_000_000
+"""Items of a batch whose number is not known when it is created: of a stream."""
+
 MAX_METADATA_BYTES: Final = 256 * 1024
 """Metadata of a run, as JSON text. Source: wire contract §2.1."""
 

@@ -120,6 +120,7 @@ class CreateBatchRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename
     """Phase one of a batch (wire contract §2.2); ``id`` and the parent's fields are ours."""
 
     run_count: int
+    """0 for a batch that is open."""
     id: str | None = None
     task_identifiers: list[str] | None = None
     idempotency_key: str | None = None
@@ -128,6 +129,8 @@ class CreateBatchRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename
     parent_worker_id: str | None = None
     resume_parent_on_completion: bool = False
     call_key: str | None = None
+    open: bool = False
+    """How many items there will be is not known yet, and is said when the batch is sealed; ours."""
 
 
 class CreateBatchResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -158,6 +161,12 @@ class FillBatchResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename=
     run_count: int
     enqueued_count: int | None = None
     expected_count: int | None = None
+
+
+class SealBatchRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """All items of an open batch were sent; ours."""
+
+    run_count: int
 
 
 class AbortBatchRequest(msgspec.Struct, frozen=True, rename="camel"):

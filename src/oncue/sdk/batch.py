@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
     from typing import Unpack
 
     from oncue.protocol.triggers import BatchView
@@ -30,7 +30,7 @@ def trigger(items: Items, **options: Unpack[TriggerOptions]) -> Coroutine[Any, A
     """Trigger several tasks in one batch.
 
     Args:
-        items: 1 to 1,000, each saying its task; a list, an iterable or an async iterable.
+        items: Each saying its task; a list of 1 to 1,000, or an iterator or async iterable of any length.
         options: Defaults for the items; ``idempotency_key`` is the batch's own.
 
     Raises:
@@ -86,7 +86,7 @@ def trigger_by_task(
 def trigger_by_task(
     items: Iterable[Item[object, A] | ItemDict] | AsyncIterable[Item[object, A] | ItemDict],
     **options: Unpack[TriggerOptions],
-) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[A], ...]]]: ...
+) -> Coroutine[Any, Any, BatchHandle[Sequence[RunHandle[A]]]]: ...
 def trigger_by_task(items: Any, **options: Unpack[TriggerOptions]) -> Coroutine[Any, Any, BatchHandle[Any]]:
     """Trigger tasks that are at hand, in one batch.
 
@@ -200,7 +200,7 @@ class BlockingBatch:
     @overload
     def trigger_by_task(
         self, items: Iterable[Item[object, A] | ItemDict], **options: Unpack[TriggerOptions]
-    ) -> BatchHandle[tuple[RunHandle[A], ...]]: ...
+    ) -> BatchHandle[Sequence[RunHandle[A]]]: ...
     def trigger_by_task(self, items: Any, **options: Unpack[TriggerOptions]) -> BatchHandle[Any]:
         """Trigger tasks at hand: ``batch.sync.trigger_by_task((resize.item(image), notify.item(user)))``."""
         from oncue.sdk import batching

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
-from oncue.sdk import filling, idempotency, inside, triggering
+from oncue.sdk import filling, idempotency, inside, streaming, triggering
 from oncue.sdk.filling import AnyBatchHandle, AnyBatchResult
 from oncue.sdk.triggering import Target
 
@@ -32,14 +32,15 @@ def start(
         by_task: Each item must have its task at hand.
     """
     lineage = _lineage("batch", to, options)
-    make = partial(filling.trigger, of=to, options=options, lineage=lineage, by_task=by_task)
-    return filling.start(name, items, make)
+    how: Any = {"of": to, "options": options, "lineage": lineage, "by_task": by_task}
+    return streaming.start(name, items, partial(filling.trigger, **how), partial(streaming.trigger, **how))
 
 
 def run(items: object, to: Target | None, options: Mapping[str, Any], *, by_task: bool = False) -> AnyBatchHandle:
     """Trigger a batch on this thread; arguments as for ``start``."""
     lineage = _lineage("batch", to, options)
-    return filling.run(items, partial(filling.trigger, of=to, options=options, lineage=lineage, by_task=by_task))
+    how: Any = {"of": to, "options": options, "lineage": lineage, "by_task": by_task}
+    return streaming.run(items, partial(filling.trigger, **how), partial(streaming.trigger, **how))
 
 
 def start_and_wait(
@@ -52,8 +53,10 @@ def start_and_wait(
     """
     parent = inside.parent(name.rpartition(".")[2], blocking=False)
     lineage = _lineage("batch-wait", to, options)
-    make = partial(filling.trigger_and_wait, of=to, options=options, lineage=lineage, parent=parent, by_task=by_task)
-    return filling.start(name, items, make)
+    how: Any = {"of": to, "options": options, "lineage": lineage, "parent": parent, "by_task": by_task}
+    return streaming.start(
+        name, items, partial(filling.trigger_and_wait, **how), partial(streaming.trigger_and_wait, **how)
+    )
 
 
 def run_and_wait(
@@ -62,10 +65,8 @@ def run_and_wait(
     """Trigger a batch and wait for it on this thread; arguments and errors as for ``start_and_wait``."""
     parent = inside.parent(name, blocking=True)
     lineage = _lineage("batch-wait", to, options)
-    return filling.run(
-        items,
-        partial(filling.trigger_and_wait, of=to, options=options, lineage=lineage, parent=parent, by_task=by_task),
-    )
+    how: Any = {"of": to, "options": options, "lineage": lineage, "parent": parent, "by_task": by_task}
+    return streaming.run(items, partial(filling.trigger_and_wait, **how), partial(streaming.trigger_and_wait, **how))
 
 
 def _lineage(kind: str, to: Target | None, options: Mapping[str, Any]) -> dict[str, Any]:

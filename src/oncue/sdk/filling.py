@@ -10,9 +10,8 @@ Life of a run, this module's part::
 
 import contextlib
 import random
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -21,7 +20,7 @@ from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, IdempotencyKeyOptions, TriggerOptions
 from oncue.protocol.work import ChildResult
-from oncue.sdk import flows, idempotency, items, option_values, requests, transport, triggering
+from oncue.sdk import flows, idempotency, items, option_values, requests, triggering
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park, Sleep
 from oncue.sdk.handles import BatchHandle, RunHandle
@@ -31,7 +30,7 @@ from oncue.sdk.triggering import Target
 
 T = TypeVar("T")
 
-AnyBatchHandle: TypeAlias = BatchHandle[tuple[RunHandle[Any], ...]]
+AnyBatchHandle: TypeAlias = BatchHandle[Sequence[RunHandle[Any]]]
 AnyBatchResult: TypeAlias = BatchResult[tuple[AnyResult, ...]]
 
 SEVERAL: Final = "*"
@@ -48,33 +47,6 @@ class Batch(NamedTuple):
     idempotency_key: str | None
 
 
-def start(name: str, given: object, make: Callable[[list[object]], Flow[T]]) -> Coroutine[Any, Any, T]:
-    """Return a coroutine that collects a batch's items and carries its flow out.
-
-    Args:
-        name: Of the function that the user called.
-        given: The items; an async iterable is drained when the coroutine runs, anything else now.
-        make: Makes the flow.
-
-    Raises:
-        TypeError: They are no items.
-        ValueError: There are none.
-        BatchTriggerError: There are too many.
-    """
-    if isinstance(given, AsyncIterable):
-        return _drained(name, given, make)
-    return transport.start(make(collected(given)), name)
-
-
-def run(given: object, make: Callable[[list[object]], Flow[T]]) -> T:
-    """Collect a batch's items and carry its flow out on this thread; errors as for ``start``."""
-    if isinstance(given, AsyncIterable):
-        raise TypeError(
-            f"items is an async iterable ({type(given).__name__}); expected a list or an iterable with .sync"
-        )
-    return transport.run(make(collected(given)))
-
-
 def collected(given: object) -> list[object]:
     """Return the items of a batch as a list.
 
@@ -85,9 +57,7 @@ def collected(given: object) -> list[object]:
     """
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
         raise TypeError(f"items is {type(given).__name__}; expected a list, an iterable or an async iterable of items")
-    if isinstance(given, Sized):
-        return _counted(list(given))
-    return _counted(list(islice(given, limits.MAX_BATCH_ITEMS + 1)), endless=True)
+    return counted(list(given))
 
 
 def trigger(
@@ -112,7 +82,7 @@ def trigger(
         TypeError: An item is none, or there is no such option; names its position.
         ValueError: An option's value makes no sense; names the item's position.
     """
-    batch = _prepared(given, of, options, by_task=by_task)
+    batch = prepared(given, of, options, by_task=by_task)
     return _trigger(batch, _creation(batch, lineage, waits=False))
 
 
@@ -130,42 +100,34 @@ def trigger_and_wait(
     Raises:
         BatchTriggerError: The batch could not be filled.
     """
-    batch = _prepared(given, of, options, by_task=by_task)
+    batch = prepared(given, of, options, by_task=by_task)
     return _trigger_and_wait(batch, _creation(batch, lineage, waits=True), parent)
 
 
-async def _drained(name: str, given: AsyncIterable[object], make: Callable[[list[object]], Flow[T]]) -> T:
-    found: list[object] = []
-    async for each in given:
-        found.append(each)
-        if len(found) > limits.MAX_BATCH_ITEMS:
-            break
-    coroutine = transport.start(make(_counted(found, endless=True)), name)
-    del given, found, make
-    return await coroutine
-
-
-def _counted(found: list[object], *, endless: bool = False) -> list[object]:
+def counted(found: list[object]) -> list[object]:
+    """Return items of which there are as many as a batch may have; errors as for ``collected``."""
     if not found:
         raise ValueError("items is empty; a batch has 1 item or more")
     if len(found) > limits.MAX_BATCH_ITEMS:
-        count = f"more than {limits.MAX_BATCH_ITEMS:,}" if endless else f"{len(found):,}"
         raise BatchTriggerError(
-            f"the batch has {count} items; the limit is {limits.MAX_BATCH_ITEMS:,}, so trigger several batches",
+            f"the batch has {len(found):,} items; the limit is {limits.MAX_BATCH_ITEMS:,}, so trigger several batches, "
+            "or give an iterator, which is sent as a stream",
             phase="create",
             item_count=len(found),
         )
     return found
 
 
-def _prepared(given: Sequence[object], of: Target | None, options: Mapping[str, Any], *, by_task: bool) -> Batch:
-    """Check every item and write its line."""
+def prepared(
+    given: Sequence[object], of: Target | None, options: Mapping[str, Any], *, by_task: bool, first: int = 0
+) -> Batch:
+    """Check every item and write its line; ``first`` is the index of the first of them."""
     shared = {name: value for name, value in options.items() if name != "idempotency_key"}
     key = option_values.read({"idempotency_key": options.get("idempotency_key")}).get("idempotency_key")
     own_key = None if key is None else idempotency.parts(options["idempotency_key"])
     defaults: dict[str, TriggerOptions] = {}
     targets, lines = [], []
-    for index, each in enumerate(given):
+    for index, each in enumerate(given, first):
         item = items.read(each, index)
         target = _target(item, index, of, by_task=by_task)
         try:
@@ -233,7 +195,7 @@ def _trigger_and_wait(batch: Batch, creation: CreateBatchRequest, parent: Execut
     except BatchTriggerError as error:
         # A run that was started again may have filled the batch that it made before.
         batch_id = error.batch_id or creation.id
-        if not (yield from _arrived_after_all(batch_id, parent, error)):
+        if not (yield from arrived_after_all(batch_id, parent, error)):
             raise
     tasks = {target.id: target.task for target in batch.targets}
     # The batch holds all payloads, and the run may be parked for days.
@@ -249,7 +211,7 @@ def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[tuple[str, str |
         response, token = yield from flows.exchange(requests.create_batch(creation))
     except ApiError as error:
         at = yield from flows.now()
-        raise _failed("create", f"could not create a batch of {count:,} items", count, error, at) from error
+        raise failed("create", f"could not create a batch of {count:,} items", count, error, at) from error
     # A batch that is known by its key has been filled before.
     if not response.is_cached:
         yield from _send_items(response.id, batch)
@@ -267,7 +229,7 @@ def _send_items(batch_id: str, batch: Batch) -> Flow[None]:
         except ApiError as error:
             at = yield from flows.now()
             message = f"could not send the {count:,} items of batch {batch_id}"
-            raise _failed("stream", message, count, error, at, batch_id=batch_id) from error
+            raise failed("stream", message, count, error, at, batch_id=batch_id) from error
         if filled.sealed:
             return
         if attempt >= call.policy.attempts:
@@ -281,7 +243,7 @@ def _send_items(batch_id: str, batch: Batch) -> Flow[None]:
         yield Sleep(call.policy.backoff_s(attempt, random.random()))  # noqa: S311 - spreads load
 
 
-def _arrived_after_all(batch_id: str, parent: Execution, error: BatchTriggerError) -> Flow[bool]:
+def arrived_after_all(batch_id: str, parent: Execution, error: BatchTriggerError) -> Flow[bool]:
     """Give up a batch whose run waits for it already; say whether its items had arrived and only the answer had not.
 
     The run gets its slots back through the wait that ends thereby. Where the server cannot be reached, it gives the
@@ -297,9 +259,10 @@ def _arrived_after_all(batch_id: str, parent: Execution, error: BatchTriggerErro
     return answer.sealed
 
 
-def _failed(
+def failed(
     phase: BatchPhase, message: str, count: int, error: ApiError, at: float, *, batch_id: str | None = None
 ) -> BatchTriggerError:
+    """Return what a caller gets whose batch could not be made."""
     return BatchTriggerError(
         f"{message}: {error}",
         phase=phase,

@@ -19,6 +19,7 @@ from oncue.sdk.requests import Answer, Call, NoAnswer
 if TYPE_CHECKING:
     from oncue.protocol.work import ChildResult, WaitpointSettled
     from oncue.sdk.execution import Execution
+    from oncue.sdk.sources import Source
 
 T = TypeVar("T")
 
@@ -43,7 +44,13 @@ class Park(NamedTuple):
     wait: Callable[[], "Coroutine[Any, Any, ChildResult | Sequence[ChildResult] | WaitpointSettled]"]
 
 
-Step: TypeAlias = Send | Sleep | Park
+class Pull(NamedTuple):
+    """Take the next items of a stream; answered with a ``Chunk``."""
+
+    source: "Source"
+
+
+Step: TypeAlias = Send | Sleep | Park | Pull
 Flow: TypeAlias = Generator[Step, Any, T]
 
 REQUEST_TIMEOUT_S = 60.0

@@ -135,6 +135,12 @@ def fill_batch(batch_id: str, lines: bytes) -> Call[triggers.FillBatchResponse]:
     )
 
 
+def seal_batch(batch_id: str, run_count: int) -> Call[triggers.FillBatchResponse]:
+    """Say how many items an open batch has, all of which were sent."""
+    body = _encode(triggers.SealBatchRequest(run_count))
+    return Call("POST", f"/api/v3/batches/{quote(batch_id, safe='')}/seal", _reading(triggers.FillBatchResponse), body)
+
+
 def abort_batch(batch_id: str, reason: str) -> Call[triggers.AbortBatchResponse]:
     """Give up a batch that could not be filled."""
     body = _encode(triggers.AbortBatchRequest(reason))

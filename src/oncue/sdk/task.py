@@ -21,7 +21,7 @@ from oncue.sdk.task_blocking import BlockingCalls
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
     from typing import Unpack
 
     import msgspec
@@ -150,11 +150,11 @@ class Task(Generic[P_contra, R_co]):
         self,
         items: Iterable[Item[P_contra, Any] | ItemDict] | AsyncIterable[Item[P_contra, Any] | ItemDict],
         **options: Unpack[TriggerOptions],
-    ) -> Coroutine[Any, Any, BatchHandle[tuple[RunHandle[R_co], ...]]]:
+    ) -> Coroutine[Any, Any, BatchHandle[Sequence[RunHandle[R_co]]]]:
         """Trigger many runs at once; does not wait.
 
         Args:
-            items: 1 to 1,000; a list, an iterable or an async iterable.
+            items: A list of 1 to 1,000, or an iterator or async iterable of any length, sent as it comes.
             options: Defaults for the items; ``idempotency_key`` is the batch's own.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from oncue.sdk.missing import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Unpack
 
     from oncue.sdk.handles import BatchHandle, RunHandle
@@ -54,7 +54,7 @@ class BlockingCalls(Generic[P_contra, R_co]):
 
     def batch_trigger(
         self, items: Iterable[Item[P_contra, Any] | ItemDict], **options: Unpack[TriggerOptions]
-    ) -> BatchHandle[tuple[RunHandle[R_co], ...]]:
+    ) -> BatchHandle[Sequence[RunHandle[R_co]]]:
         """Trigger many runs: ``handle = child.sync.batch_trigger([item(1), item(2)])``."""
         from oncue.sdk import batching
 

@@ -55,7 +55,7 @@ def batch_trigger(task_id: str, items: Items, **options: Unpack[TriggerOptions])
 
     Args:
         task_id: The task's id.
-        items: 1 to 1,000; a list, an iterable or an async iterable.
+        items: A list of 1 to 1,000, or an iterator or async iterable of any length, sent as it comes.
         options: Defaults for the items; ``idempotency_key`` is the batch's own.
 
     Raises:

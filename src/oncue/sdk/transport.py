@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from oncue.sdk import connections
-from oncue.sdk.flows import Flow, Park, Send, Sleep, Step
+from oncue.sdk.flows import Flow, Park, Pull, Send, Sleep, Step
 
 T = TypeVar("T")
 
@@ -68,38 +68,49 @@ def start(flow: Flow[T], name: str) -> Coroutine[Any, Any, T]:
 def run(flow: Flow[T]) -> T:
     """Carry a flow out on this thread, and return its value."""
     reply: Any = None
+    failed: Exception | None = None
     while True:
         try:
-            step = flow.send(reply)
+            step = flow.send(reply) if failed is None else flow.throw(failed)
         except StopIteration as done:
             value: T = done.value
             return value
-        reply = None
-        reply = _carry_out(step)
+        reply = failed = None
+        try:
+            reply = _carry_out(step)
+        except Exception as error:  # noqa: BLE001 - the flow decides what a failed step means
+            failed = error
 
 
 async def _drive(flow: Flow[T]) -> T:
     reply: Any = None
+    failed: Exception | None = None
     while True:
         try:
-            step = flow.send(reply)
+            step = flow.send(reply) if failed is None else flow.throw(failed)
         except StopIteration as done:
             value: T = done.value
             return value
         # The steps' own fields, and no names for them: a run may be parked for days, and many are, so nothing of what
         # led there is kept for so long.
-        match step:
-            case Send():
-                reply = await connections.send(step.request, step.timeout_s, clock.now)
-            case Sleep():
-                if step.seconds > 0:
-                    await clock.pause(step.seconds)
-                reply = clock.now()
-            case Park():
-                waiting = step.wait()
-                del reply, step
-                reply = await waiting
-                del waiting
+        reply = failed = None
+        try:
+            match step:
+                case Send():
+                    reply = await connections.send(step.request, step.timeout_s, clock.now)
+                case Sleep():
+                    if step.seconds > 0:
+                        await clock.pause(step.seconds)
+                    reply = clock.now()
+                case Pull():
+                    reply = await step.source.pull()
+                case Park():
+                    waiting = step.wait()
+                    del step
+                    reply = await waiting
+                    del waiting
+        except Exception as error:  # noqa: BLE001 - the flow decides what a failed step means
+            failed = error
 
 
 def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered with
@@ -110,5 +121,7 @@ def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered w
             if seconds > 0:
                 clock.sleep(seconds)
             return clock.now()
+        case Pull(source):
+            return source.pull_blocking()
         case Park(execution, wait):
             return execution.block_on(wait())

@@ -29,6 +29,7 @@ from oncue.protocol.triggers import (
     CreateBatchRequest,
     CreateBatchResponse,
     FillBatchResponse,
+    SealBatchRequest,
 )
 
 _GROUP: Final = 500
@@ -75,6 +76,16 @@ async def fill(call: Call, _: None) -> Answer:
         )
     )
     return Answer(answer)
+
+
+async def seal(call: Call, request: SealBatchRequest) -> Answer:
+    """Close an open batch: all its items were sent."""
+    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    return Answer(
+        await call.services.write(
+            lambda tx, effects: batches.close(tx, call.environment, batch, run_count=request.run_count, effects=effects)
+        )
+    )
 
 
 async def abort(call: Call, request: AbortBatchRequest) -> Answer:
@@ -169,6 +180,15 @@ ROUTES = (
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
         ),
+    ),
+    Route(
+        method="POST",
+        path="/api/v3/batches/{batch}/seal",
+        handle=seal,
+        summary="Say how many items an open batch has, all of which were sent",
+        body=SealBatchRequest,
+        answer=FillBatchResponse,
+        errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
     ),
     Route(
         method="POST",

@@ -1,9 +1,11 @@
 -- name: create :maybe RunId
 -- Make a batch unless it is there.
-insert into oncue.batches (env_id, id, run_count, parent_id, waits, idempotency_key, call_key, parent_attempt)
+insert into oncue.batches (
+    env_id, id, run_count, parent_id, waits, idempotency_key, call_key, parent_attempt, open
+)
 values (
     :env_id::int, :id::uuid, :run_count::int, :parent_id::uuid, :waits::boolean, :idempotency_key::text,
-    :call_key::text, :parent_attempt::smallint
+    :call_key::text, :parent_attempt::smallint, :open::boolean
 )
 on conflict (env_id, id) do nothing
 returning id as run_id;
@@ -45,9 +47,19 @@ returning run.id as run_id;
 -- Count items into a batch that is locked.
 update oncue.batches as batch
 set filled = batch.filled + :filled::int,
-    ended = batch.ended + :ended::int
+    ended = batch.ended + :ended::int,
+    filled_at = case when batch.open then oncue.now() end
 where batch.env_id = :env_id::int
   and batch.id = :id::uuid;
+
+-- name: close :none
+-- Say how many items an open batch has that is locked, and has them.
+update oncue.batches as batch
+set run_count = batch.filled,
+    open = false
+where batch.env_id = :env_id::int
+  and batch.id = :id::uuid
+  and batch.filled > 0;
 
 -- name: seal :maybe RunId
 -- Close a full batch that is locked; returns it if all its runs have ended already.

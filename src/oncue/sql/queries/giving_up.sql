@@ -10,13 +10,13 @@ where batch.env_id = :env_id::int
 returning batch.id as run_id;
 
 -- name: overdue :many RunId
--- Batches that were not filled in time, oldest first, locked.
+-- Batches that were not filled in time, oldest first, locked. An open one has as long after each of its items.
 select batch.id as run_id
 from oncue.batches as batch
 where batch.env_id = :env_id::int
   and batch.sealed_at is null
   and batch.finished_at is null
-  and batch.created_at < oncue.now() - :within::interval
+  and coalesce(batch.filled_at, batch.created_at) < oncue.now() - :within::interval
 order by batch.created_at
 limit 100
 for update skip locked;
