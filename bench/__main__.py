@@ -20,6 +20,7 @@ from bench import (
     scale,
     stack,
     startup,
+    streams,
     throughput,
     waiting,
 )
@@ -41,6 +42,7 @@ _MEASUREMENTS: Final[dict[str, Measure]] = {
     "dequeue": dequeue.measure,
     "isolated": isolated.measure,
     "killed": killed.measure,
+    "streams": streams.measure,
     "startup": startup.measure,
 }
 

@@ -31,6 +31,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """In line while workers are killed: more than they can do in the time."""
     killed_s: float = 24.0
     killed_rounds: int = 1
+    streamed: int = 1_000_000
+    """Items of a stream."""
     starts: int = 15
     """Processes started to time an import."""
 
@@ -42,7 +44,8 @@ def chosen(*, quick: bool, large: bool, runs: int | None) -> Scale:
         scale = Scale(
             runs=5_000, rounds=1, limit_rows=5_000, lone=40, sequential=100, concurrent=800, parents=400,
             parked=1_000, keyed=2_000, one_key=60, backlog=20_000, dequeue_runs=10_000,
-            dequeue_keys=(1_000, 10_000), dequeue_rounds=4, killed_runs=100_000, killed_s=5.0, starts=5,
+            dequeue_keys=(1_000, 10_000), dequeue_rounds=4, killed_runs=100_000, killed_s=5.0, streamed=50_000,
+            starts=5,
         )  # fmt: skip
     if large:
         scale = msgspec.structs.replace(scale, backlog=1_000_000, backlog_keys=100_000)
