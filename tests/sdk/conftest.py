@@ -205,7 +205,7 @@ class FakeRun:
         assert self.result_of is not None
         return self.result_of(run_id)
 
-    async def wait_for_batch(self, batch_id: str) -> Sequence[ChildResult]:
+    async def wait_for_batch(self, batch_id: str, *, stays: bool = False) -> Sequence[ChildResult]:  # noqa: ARG002
         self.waited_for.append(batch_id)
         return self.batch_results if self.on_batch_wait is None else self.on_batch_wait(batch_id)
 

@@ -62,8 +62,12 @@ class Execution(Protocol):
             RunStopped: The run was cancelled, or its lease was lost.
         """
 
-    def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
+    def wait_for_batch(self, batch_id: str, *, stays: bool = False) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order.
+
+        Args:
+            batch_id: The batch.
+            stays: The run is not unloaded meanwhile: the batch was given up, which it is told in a moment.
 
         Raises:
             BatchTriggerError: The batch was given up before all its items were there.

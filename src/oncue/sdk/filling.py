@@ -255,7 +255,7 @@ def arrived_after_all(batch_id: str, parent: Execution, error: BatchTriggerError
         return False
     if not answer.sealed:
         with contextlib.suppress(BatchTriggerError):
-            yield Park(parent, partial(parent.wait_for_batch, batch_id))
+            yield Park(parent, partial(parent.wait_for_batch, batch_id, stays=True))
     return answer.sealed
 
 

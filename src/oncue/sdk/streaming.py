@@ -214,7 +214,7 @@ def _filled(
         sealed = yield from _given_up(batch_id, error)
         if parent is not None and not sealed:
             with contextlib.suppress(BatchTriggerError):
-                yield Park(parent, partial(parent.wait_for_batch, batch_id))
+                yield Park(parent, partial(parent.wait_for_batch, batch_id, stays=True))
         raise
     finally:
         source.close()

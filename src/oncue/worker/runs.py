@@ -9,11 +9,12 @@ Life of a run, this module's part::
 """
 
 import asyncio
+import contextlib
 import itertools
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from oncue.protocol import machines
@@ -76,6 +77,7 @@ class HeldRun(BaseExecution):
         "_parked_ns",
         "_parking",
         "_started_at_ns",
+        "_stays",
         "future",
         "has_place",
         "is_done",
@@ -101,6 +103,8 @@ class HeldRun(BaseExecution):
         self._context: Context | None = None
         self._calling = 0
         """Calls made that will wait and do not yet: what they ask for is on its way to the server."""
+        self._stays = 0
+        """Waits that will be over in a moment, for which it is not to be unloaded."""
         self._calls: dict[str, itertools.count[int]] | None = None
         self._parking: Parking | None = None
         self._started_at_ns = 0
@@ -155,6 +159,7 @@ class HeldRun(BaseExecution):
             not self.is_over
             and not self.has_place
             and not self._calling
+            and not self._stays
             and self._parking is not None
             and self._parking.is_quiet
             and self.task is not None
@@ -259,9 +264,9 @@ class HeldRun(BaseExecution):
         """Park until a child has ended."""
         return self._wait(run_id)
 
-    def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
+    def wait_for_batch(self, batch_id: str, *, stays: bool = False) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order."""
-        return self._wait(batch_id)
+        return self._stay(batch_id) if stays else self._wait(batch_id)
 
     def wait_for_waitpoint(self, waitpoint_id: str) -> Coroutine[Any, Any, WaitpointSettled]:
         """Park until a moment has come, or a token was completed or timed out."""
@@ -274,6 +279,19 @@ class HeldRun(BaseExecution):
             # User code on a loop of its own, in a thread it started: the wait belongs to the worker's loop.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._wait(target), loop))
         return await self.begin_wait(target)
+
+    async def _stay(self, target: str) -> Any:  # noqa: ANN401 - see Parking.wait
+        with self.staying():
+            return await self._wait(target)
+
+    @contextlib.contextmanager
+    def staying(self) -> Iterator[None]:
+        """Keep the run loaded."""
+        self._stays += 1
+        try:
+            yield
+        finally:
+            self._stays -= 1
 
     def begin_wait(self, target: str, branch: Branch | None = None) -> asyncio.Future[Any]:
         """Begin to wait on the worker's loop; see ``Parking.wait``."""

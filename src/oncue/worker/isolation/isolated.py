@@ -194,7 +194,8 @@ class _Serving:
         if run.is_over:
             return
         try:
-            result: Any = await run.begin_wait(wanted.target, branch)
+            with run.staying() if wanted.stays else contextlib.nullcontext():
+                result: Any = await run.begin_wait(wanted.target, branch)
         except BatchTriggerError as error:
             self._send(Settled(number=wanted.number, given_up=str(error), item_count=error.item_count))
             return

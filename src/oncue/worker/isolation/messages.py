@@ -126,6 +126,8 @@ class WaitFor(msgspec.Struct, frozen=True, tag="wait"):
     target: str
     branch: int
     """Which branch of the task's code waits."""
+    stays: bool
+    """The run is not unloaded meanwhile."""
 
 
 class BranchEnded(msgspec.Struct, frozen=True, tag="branch"):

@@ -99,9 +99,9 @@ class RemoteRun(BaseExecution):
         """Park until a child has ended."""
         return self._wait(run_id)
 
-    def wait_for_batch(self, batch_id: str) -> Coroutine[Any, Any, Sequence[ChildResult]]:
+    def wait_for_batch(self, batch_id: str, *, stays: bool = False) -> Coroutine[Any, Any, Sequence[ChildResult]]:
         """Park until a batch has ended; its results in item order."""
-        return self._wait(batch_id)
+        return self._wait(batch_id, stays=stays)
 
     def wait_for_waitpoint(self, waitpoint_id: str) -> Coroutine[Any, Any, WaitpointSettled]:
         """Park until a moment has come, or a token was completed or timed out."""
@@ -125,15 +125,17 @@ class RemoteRun(BaseExecution):
             if not waiter.done():
                 waiter.set_exception(self.stopped.error())
 
-    async def _wait(self, target: str) -> Any:  # noqa: ANN401 - what the target's kind says
+    async def _wait(self, target: str, *, stays: bool = False) -> Any:  # noqa: ANN401 - what the target's kind says
         self.check()
         if threading.get_ident() != self._loop_thread_id:
             # User code on a loop of its own, in a thread it started.
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._wait(target), self._loop))
+            return await asyncio.wrap_future(
+                asyncio.run_coroutine_threadsafe(self._wait(target, stays=stays), self._loop)
+            )
         waiter: asyncio.Future[Any] = self._loop.create_future()
         number = next(self._numbers)
         self._waiters[number] = (target, waiter)
-        self._channel.send(WaitFor(number, target, self._branch()))
+        self._channel.send(WaitFor(number, target, self._branch(), stays))
         return await waiter
 
     def _branch(self) -> int:
