@@ -56,7 +56,7 @@ def _drawn(title: str, unit_of_time: str, unit: str, curves: Sequence[Curve]) ->
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<text x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
+        f'<text x="{_LEFT}" y="22" font-size="15">{escape(f"{title}, {unit} over {unit_of_time}")}</text>',
     ]
     for line in range(_LINES + 1):
         value, at = highest * line / _LINES, longest * line / _LINES
@@ -65,10 +65,6 @@ def _drawn(title: str, unit_of_time: str, unit: str, curves: Sequence[Curve]) ->
             f'<text x="{_LEFT - 6}" y="{y(value) + 4}" font-size="12" text-anchor="end">{value:,.0f}</text>',
             f'<text x="{x(at)}" y="{_HEIGHT - 20}" font-size="12" text-anchor="middle">{at:,.0f}</text>',
         ]
-    parts.append(f'<text x="{_LEFT - 6}" y="{_TOP - 8}" font-size="12" text-anchor="end">{escape(unit)}</text>')
-    parts.append(
-        f'<text x="{_LEFT + wide}" y="{_HEIGHT - 5}" font-size="12" text-anchor="end">{escape(unit_of_time)}</text>'
-    )
     for curve, colour in zip(curves, _COLOURS, strict=False):
         points = " ".join(f"{x(at)},{y(value)}" for at, value in curve.points)
         at, value = curve.points[-1]

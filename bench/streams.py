@@ -36,7 +36,7 @@ async def measure(bench: Bench) -> list[Figure]:
             if handle.run_count != count:
                 raise RuntimeError(f"{handle.run_count:,} items of {count:,} arrived")
             ended = await opened.admin.fetchval("select count(*) from oncue.runs where status is not null")
-    drawn = plot.write("streams", f"A stream of {count:,} items", "s", "MB resident", list(curves.values()))
+    drawn = plot.write("streams", f"A stream of {count:,} items", "seconds", "MB resident", list(curves.values()))
     bench.say(f"{ended:,} runs had ended when the last item was sent; memory drawn in {drawn}")
     return [
         figures.rate("streams.copy", "bare COPY of as many rows, 1,000 at once", [copied]),
