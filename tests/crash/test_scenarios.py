@@ -61,11 +61,11 @@ async def test_thousand_parked_parents_outlive_their_worker(own_stack: Stack, tm
             "crash-gated-parent", [item([str(ledger), str(gate), number]) for number in range(PARENTS)]
         )
         parked = "status = 'WAITING_TO_RESUME'"
-        await eventually(lambda: _are(own_stack, parked, PARENTS), "all are parked", within_s=60)
+        await eventually(lambda: are(own_stack, parked, PARENTS), "all are parked", within_s=60)
         first.kill()
         own_stack.start_worker(PROGRAM)
         gate.touch()
-        await eventually(lambda: _are(own_stack, "true", 0), "all end", within_s=90)
+        await eventually(lambda: are(own_stack, "true", 0), "all end", within_s=90)
 
         results = await runs_of(own_stack, handle.id)
     assert results == {("COMPLETED_SUCCESSFULLY", number) for number in range(PARENTS)}
@@ -78,7 +78,7 @@ async def test_parked_parents_of_a_deploy_wait_without_a_worker(own_stack: Stack
     with called(own_stack.start_server(**SHORT_LEASE)):
         old = own_stack.start_worker(PROGRAM, grace="0.2")
         handle = await tasks.trigger("crash-gated-parent", [str(ledger), str(gate), 7])
-        await eventually(lambda: _are(own_stack, "status = 'WAITING_TO_RESUME'", 1), "it is parked")
+        await eventually(lambda: are(own_stack, "status = 'WAITING_TO_RESUME'", 1), "it is parked")
         old.signal(signal.SIGTERM)
         assert await old.ended() == 0
         assert await _count(own_stack, "status = 'WAITING_TO_RESUME' and worker_id is null") == 1
@@ -108,7 +108,7 @@ async def test_server_killed_in_the_middle_of_batches_leaves_no_half(own_stack: 
         port = urlsplit(server.url).port or 0
         await asyncio.to_thread(own_stack.start_server, port=port, **SHORT_LEASE)
         handles = await asyncio.gather(*calls)
-        await eventually(lambda: _are(own_stack, "true", 0), "all end", within_s=60)
+        await eventually(lambda: are(own_stack, "true", 0), "all end", within_s=60)
 
         found = [await runs_of(own_stack, handle.id) for handle in handles]
     # The calls were sent again, and made nothing twice.
@@ -129,7 +129,7 @@ async def test_trigger_whose_answer_was_lost_makes_one_run(own_stack: Stack, tmp
         await transaction.start()
         await locked.execute("lock table oncue.runs in share mode")
         call = asyncio.create_task(tasks.trigger("crash-plain-leaf", [str(tmp_path / "ledger"), 5]))
-        await eventually(lambda: _is_blocked(own_stack), "the insert waits")
+        await eventually(lambda: is_blocked(own_stack), "the insert waits")
         server.kill()
         await transaction.rollback()
         port = urlsplit(server.url).port or 0
@@ -151,15 +151,16 @@ async def runs_of(stack: Stack, batch_id: str) -> set[tuple[str, object]]:
     return {(row["status"], int(row["output"])) for row in found}
 
 
-async def _are(stack: Stack, condition: str, count: int) -> bool:
-    return await _count(stack, condition) == count
+async def are(stack: Stack, condition: str, count: int, *, at_least: bool = False) -> bool:
+    found = await _count(stack, condition)
+    return found >= count if at_least else found == count
 
 
 async def _some(stack: Stack) -> bool:
     return await _count(stack, "true") > 0
 
 
-async def _is_blocked(stack: Stack) -> bool:
+async def is_blocked(stack: Stack) -> bool:
     connection = await asyncpg.connect(stack.database_url)
     try:
         return bool(
