@@ -443,3 +443,27 @@ async def test_same_assignment_twice_is_executed_once(far_end: FarEnd, working: 
         await far_end.outcome(run)
 
     assert started == [1]
+
+
+async def test_branches_that_a_task_leaves_waiting_end_with_it() -> None:
+    left: list[asyncio.Future[Any]] = []
+
+    @task
+    async def leaves() -> None:
+        running = execution.current.get()
+        assert running is not None
+        left.append(asyncio.ensure_future(running.wait_for_run("run_child")))
+        await asyncio.sleep(0)
+
+    places, reported = Places(1), list[work.Outcome]()
+    executor = Executor(
+        {"leaves": leaves}, places, Threads(asyncio.get_running_loop(), 1), no_processes(), into(reported)
+    )
+    session = Session("worker_w", "dev", places, keeping(executor), LogShipper(Silent()))
+    executor.start([assignment("leaves")], session)
+    await asyncio.wait_for(executor.emptied.wait(), LONG_S)
+    await asyncio.wait(left, timeout=LONG_S)
+
+    assert left[0].cancelled()
+    assert places.free == 1
+    assert [type(outcome) for outcome in reported] == [work.Succeeded]

@@ -200,6 +200,7 @@ class Executor:
         if run.is_done:
             return
         run.is_done = True
+        run.give_up_waits()
         if run.limit is not None:
             run.limit.pause()
         if run.has_begun and telemetry.is_heard("attempt.ended"):

@@ -18,6 +18,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from oncue.protocol import machines
+from oncue.protocol.errors import RunLost
 from oncue.protocol.logs import Level
 from oncue.protocol.work import Assignment, ChildResult, WaitpointSettled
 from oncue.sdk.context import Context, context_from
@@ -193,6 +194,12 @@ class HeldRun(BaseExecution):
         self._parked_ns += time.monotonic_ns() - self._parked_at_ns
         if self.limit is not None:
             self.limit.go()
+
+    def give_up_waits(self) -> None:
+        """End the waits of branches that the task has left behind: nobody will settle them."""
+        if self._parking is not None:
+            ended = RunLost("this execution has ended") if self.blocks_thread and self.machine is None else None
+            self._parking.stop(ended)
 
     def ran_ms(self) -> int:
         """Return the compute time so far in milliseconds, time without a place left out."""
