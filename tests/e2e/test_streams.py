@@ -91,5 +91,6 @@ async def test_same_key_stands_for_the_stream_that_was_sent(run: Run) -> None:
     second = await tasks.batch_trigger("double", numbers(1_300), idempotency_key="once")
 
     assert (second.batch_id, second.run_count) == (first.batch_id, 1_300)
+    assert [each.id for each in second.runs] == [each.id for each in first.runs]
     with pytest.raises(BatchTriggerError, match="another"):
         await tasks.batch_trigger("double", numbers(3), idempotency_key="once")

@@ -96,13 +96,18 @@ def trigger(
     if chunk.ended:
         return (yield from make(_whole(chunk)))
     made = StreamedRuns()
-    response, token = yield from _created(options, lineage, waits=False)
-    count = response.run_count
-    if not response.is_cached:
+    prepare = partial(filling.prepared, of=of, options=options, by_task=by_task)
+    try:
+        response, token = yield from _created(options, lineage, waits=False)
         made.batch_id = response.id
-        send = partial(filling.prepared, of=of, options=options, by_task=by_task)
-        count = yield from _filled(response.id, source, chunk, send, made=made)
-    return BatchHandle(response.id, count, made, public_access_token=token)
+        if response.is_cached:
+            # It was sent before; what its items name is still to be known.
+            yield from _poured(None, source, chunk, prepare, made)
+        else:
+            yield from _filled(response.id, source, chunk, prepare, made=made)
+    finally:
+        source.close()
+    return BatchHandle(response.id, response.run_count or len(made), made, public_access_token=token)
 
 
 def trigger_and_wait(
@@ -120,12 +125,17 @@ def trigger_and_wait(
     if chunk.ended:
         return (yield from make(_whole(chunk)))
     made = StreamedRuns()
-    response, _ = yield from _created(options, lineage, waits=True)
-    if not response.is_cached:
-        send = partial(filling.prepared, of=of, options=options, by_task=by_task)
-        yield from _filled(response.id, source, chunk, send, made=made, parent=parent)
+    prepare = partial(filling.prepared, of=of, options=options, by_task=by_task)
+    try:
+        response, _ = yield from _created(options, lineage, waits=True)
+        if response.is_cached:
+            yield from _poured(None, source, chunk, prepare, made)
+        else:
+            yield from _filled(response.id, source, chunk, prepare, made=made, parent=parent)
+    finally:
+        source.close()
     tasks = made.tasks
-    del made, chunk, source
+    del made, chunk, source, prepare
     children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, response.id))
     return BatchResult(response.id, tuple(triggering.settled(child, tasks.get(child.task)) for child in children))
 
@@ -202,41 +212,37 @@ def _filled(
     *,
     made: StreamedRuns,
     parent: Execution | None = None,
-) -> Flow[int]:
-    """Send chunk after chunk, and seal the batch; return how many items it has. Given up where that fails.
+) -> Flow[None]:
+    """Send chunk after chunk, and seal the batch. Given up where that fails.
 
     A ``parent`` waits for the batch already, and gets its slots back through the wait that ends thereby.
     """
     try:
-        count = yield from _poured(batch_id, source, chunk, prepare, made)
-        yield from _sealed(batch_id, count)
+        yield from _poured(batch_id, source, chunk, prepare, made)
+        yield from _sealed(batch_id, len(made))
     except Exception as error:
         sealed = yield from _given_up(batch_id, error)
         if parent is not None and not sealed:
             with contextlib.suppress(BatchTriggerError):
                 yield Park(parent, partial(parent.wait_for_batch, batch_id, stays=True))
         raise
-    finally:
-        source.close()
-    return count
 
 
 def _poured(
-    batch_id: str, source: Source, chunk: Chunk, prepare: Callable[..., filling.Batch], made: StreamedRuns
-) -> Flow[int]:
-    """Send chunk after chunk; return how many items that were."""
-    count = 0
+    batch_id: str | None, source: Source, chunk: Chunk, prepare: Callable[..., filling.Batch], made: StreamedRuns
+) -> Flow[None]:
+    """Take chunk after chunk, and send each to a batch, if there is one to be filled."""
     while True:
         if chunk.items:
-            batch = prepare(chunk.items, first=count)
-            yield from _sent(batch_id, batch.lines, count + len(chunk.items))
+            batch = prepare(chunk.items, first=len(made))
+            if batch_id is not None:
+                yield from _sent(batch_id, batch.lines, len(made) + len(chunk.items))
             made.add(batch.targets)
-            count += len(chunk.items)
             del batch
         if chunk.error is not None:
             raise chunk.error
         if chunk.ended:
-            return count
+            return
         chunk = yield Pull(source)
 
 
