@@ -21,6 +21,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "claim.failed": (logging.WARNING, "a worker could not ask for runs; it tries again"),
     "database.lost": (logging.WARNING, "a connection to PostgreSQL broke; it is made again"),
     "database.restored": (logging.INFO, "PostgreSQL answers again"),
+    "document.held_up": (logging.WARNING, "a payload or output could not be fetched or stored; the run tries again"),
     "heartbeat.failed": (logging.WARNING, "a worker's heartbeat did not arrive"),
     "hook.failed": (logging.WARNING, "a hook raised after its run had ended, which changes nothing"),
     "invariant.violated": (logging.ERROR, "a counter differed from the rows it stands for and was corrected: a bug"),

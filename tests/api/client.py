@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Self
 
@@ -107,7 +109,8 @@ class Client:
 async def served(database_url: str, **settings: Any) -> AsyncIterator[str]:
     """Serve for the length of an ``async with``; yields the URL."""
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    options = {"port": 0, "bootstrap_key": DEV_KEY, **settings}
+    folder = tempfile.mkdtemp()
+    options = {"port": 0, "bootstrap_key": DEV_KEY, "objects": folder, **settings}
     server = asyncio.create_task(
         serve(ServerSettings(database_url=database_url, **options), started=started.set_result)
     )
@@ -121,6 +124,7 @@ async def served(database_url: str, **settings: Any) -> AsyncIterator[str]:
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await server
+        shutil.rmtree(folder)
 
 
 async def until_held(held: int, polls: Any) -> None:

@@ -21,6 +21,7 @@ EVERYDAY = (
     "logging_tasks",
     "isolated",
     "streams",
+    "large",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from oncue.engine import (
     attempts,
+    batch_creating,
     batches,
     cancellation,
     claiming,
@@ -190,7 +191,7 @@ class Engine:
 
     async def create_batch(self, count: int, **fields: Any) -> str:
         asked = CreateBatchRequest(count, **fields)
-        made = await self.run(lambda tx: batches.create(tx, self.environment, asked, effects=self.effects))
+        made = await self.run(lambda tx: batch_creating.create(tx, self.environment, asked, effects=self.effects))
         return made.id
 
     async def fill_batch(self, batch: str, *items: BatchItem) -> tuple[int, int, bool]:

@@ -3,7 +3,7 @@ import datetime
 import msgspec
 import pytest
 
-from oncue.engine import batch_reading, batches, giving_up
+from oncue.engine import batch_creating, batch_reading, giving_up
 from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BadRequest, LeaseLost, UnprocessableRequest
 from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest, TriggerOptions
@@ -258,7 +258,7 @@ async def test_lost_parent_fails_alone_among_many_triggers(engine: Engine) -> No
 async def test_key_used_for_a_batch_names_the_same_batch(engine: Engine) -> None:
     async def create() -> str:
         made = await engine.run(
-            lambda tx: batches.create(
+            lambda tx: batch_creating.create(
                 tx, engine.environment, CreateBatchRequest(2), request_key="k", effects=engine.effects
             )
         )

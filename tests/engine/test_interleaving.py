@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oncue.engine import attempts, batches, cancellation, claiming, recovery, requests, triggering
+from oncue.engine import attempts, batch_creating, cancellation, claiming, recovery, requests, triggering
 from oncue.engine.events import Effects
 from oncue.protocol import ids
 from oncue.protocol.errors import LeaseLost, UnprocessableRequest
@@ -68,10 +68,10 @@ async def test_batch_created_again_while_the_first_is_under_way_waits_once(engin
     )
 
     async def create() -> object:
-        return await engine.run(lambda tx: batches.create(tx, engine.environment, asked, effects=Effects()))
+        return await engine.run(lambda tx: batch_creating.create(tx, engine.environment, asked, effects=Effects()))
 
     async with transaction(engine.pool) as first:
-        await batches.create(first, engine.environment, asked, effects=Effects())
+        await batch_creating.create(first, engine.environment, asked, effects=Effects())
         again = await begin(engine, create())
     await again
 

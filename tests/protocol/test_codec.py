@@ -62,6 +62,7 @@ def test_document_that_could_not_be_read_back_is_refused(text: bytes) -> None:
         (b'"{\\"a\\":1}"', codec.JSON, b'{"a":1}', codec.JSON),
         (b'"plain"', codec.TEXT, b'"plain"', codec.JSON),
         (b'"{\\"json\\":1}"', codec.SUPER_JSON, b'{"json":1}', codec.SUPER_JSON),
+        (b'"2030-01-31/p/payload.json"', codec.STORE, b'"2030-01-31/p/payload.json"', codec.STORE),
         (b'{"json":1}', codec.SUPER_JSON, b'{"json":1}', codec.SUPER_JSON),
         (b"", None, None, codec.JSON),
     ],
@@ -72,7 +73,9 @@ def test_wire_payload_becomes_the_document_it_stands_for(
     assert codec.document(msgspec.Raw(wire), type_) == (document, stored)
 
 
-@pytest.mark.parametrize(("wire", "type_"), [(b"1", codec.TEXT), (b'"{"', codec.JSON), (b'"p"', codec.STORE)])
+@pytest.mark.parametrize(
+    ("wire", "type_"), [(b"1", codec.TEXT), (b'"{"', codec.JSON), (b'""', codec.STORE), (b"{}", codec.STORE)]
+)
 def test_payload_that_does_not_match_its_type_is_refused(wire: bytes, type_: str) -> None:
     with pytest.raises(BadRequest):
         codec.document(msgspec.Raw(wire), type_)

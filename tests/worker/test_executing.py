@@ -269,26 +269,6 @@ async def test_output_that_has_no_json_form_names_its_type(far_end: FarEnd, work
     assert "lock" in outcome.error.message
 
 
-async def test_output_over_the_limit_fails_the_run(
-    far_end: FarEnd, working: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("oncue.protocol.limits.MAX_OUTPUT_BYTES", 100)
-
-    @task
-    async def large() -> str:
-        return "x" * 99
-
-    run = assignment("large")
-    async with working(large):
-        await far_end.give(run)
-        outcome = await far_end.outcome(run)
-
-    assert isinstance(outcome, work.Failed)
-    assert isinstance(outcome.error, BuiltInError)
-    assert (outcome.error.name, outcome.retryable) == ("PayloadTooLarge", False)
-    assert outcome.error.message == "the output is 101 bytes; the limit is 100"
-
-
 async def test_unknown_task_is_handed_back(far_end: FarEnd, working: Start) -> None:
     @task
     async def known() -> None: ...

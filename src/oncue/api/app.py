@@ -1,7 +1,7 @@
 """App: the server as an ASGI application.
 
-Starlette composes it: the table of API routes, and whatever else is mounted beside it. Opening and closing what the
-handlers need is its lifespan.
+Starlette composes it: the table of API routes, the addresses of objects, and whatever else is mounted beside them.
+Opening and closing what the handlers need is its lifespan.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from oncue.api import answers, services
+from oncue.api import answers, object_routes, services
 from oncue.api.routes import TABLE
 from oncue.api.routing import Api
 from oncue.api.settings import ServerSettings
@@ -35,7 +35,9 @@ def create_app(settings: ServerSettings, *, mounts: Sequence[BaseRoute] = ()) ->
             yield
 
     return Starlette(
-        routes=[Api(TABLE), *mounts], lifespan=lifespan, exception_handlers={HTTPStatus.NOT_FOUND: _not_found}
+        routes=[Api(TABLE), *object_routes.ROUTES, *mounts],
+        lifespan=lifespan,
+        exception_handlers={HTTPStatus.NOT_FOUND: _not_found},
     )
 
 

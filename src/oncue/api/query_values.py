@@ -8,16 +8,17 @@ from oncue.protocol.errors import BadRequest
 Name = TypeVar("Name", bound=str)
 
 
-def number(query: Mapping[str, str], name: str, *, default: int, largest: int) -> int:
-    """Return a whole number from 1 to ``largest``; the default where it is absent or empty.
+def number(query: Mapping[str, str], name: str, *, default: int, largest: int, smallest: int = 1) -> int:
+    """Return a whole number from ``smallest`` to ``largest``; the default where it is absent or empty.
 
     Raises:
         BadRequest: It is none.
     """
     text = query.get(name) or str(default)
     # The length first: Python refuses to read a number of thousands of digits.
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and 1 <= int(text) <= largest):
-        raise BadRequest(f"{name}: found {text[:60]!r}; expected 1 to {largest:,}")
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(largest))
+    if not is_whole or not smallest <= int(text) <= largest:
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected {smallest:,} to {largest:,}")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from oncue import telemetry
 from oncue.api.auth import Keys
 from oncue.api.coalescing import Coalescer
 from oncue.api.kinds import Kinds
+from oncue.api.packets import Packets
 from oncue.api.polls import Polls
 from oncue.api.settings import ServerSettings
 from oncue.api.upkeep import Upkeep
@@ -25,6 +26,7 @@ from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
 from oncue.store.listen import Listener, notify
 from oncue.store.migrate import migrate
+from oncue.store.objects import open_objects
 from oncue.store.pool import Pool, Tx, connect, in_transaction, open_pool, transaction
 
 T = TypeVar("T")
@@ -43,6 +45,7 @@ class Services:
         traffic: Connections for what callers send.
         control: Connections that are kept for workers and health.
         keys: Who may call.
+        packets: Documents that are too large for a row.
         triggers: Where single triggers meet.
         polls: Claims held open.
         kinds: Which workers stand for each other.
@@ -53,6 +56,9 @@ class Services:
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
         self.settings, self.traffic, self.control = settings, traffic, control
         self.keys = Keys(self._find_key)
+        self.packets = Packets(
+            open_objects(settings.objects), lifetime=settings.address_lifetime, secret=self._signing_secret
+        )
         self.triggers: Triggers = Coalescer(
             self._trigger, largest=settings.trigger_group, at_once=settings.trigger_flushes
         )
@@ -62,7 +68,9 @@ class Services:
             control,
             apply=self.apply,
             patience=_HEARTBEATS_OF_PATIENCE * settings.heartbeat,
-            chores=upkeep.chores(max_recoveries=settings.max_recoveries),
+            chores=upkeep.chores(
+                max_recoveries=settings.max_recoveries, keep=settings.retention, objects=self.packets.objects
+            ),
         )
         self.wakeups = Wakeups(
             self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
@@ -103,6 +111,9 @@ class Services:
         async with transaction(self.control) as tx:
             return await environments.authenticate(tx, digest)
 
+    async def _signing_secret(self, environment: int) -> bytes | None:
+        return await self.read(lambda tx: environments.signing_secret(tx, environment))
+
     async def _trigger(self, environment: Environment, runs: Sequence[NewRun]) -> Sequence[Triggered | ApiError]:
         return await self.write(lambda tx, effects: triggering.trigger_many(tx, environment, runs, effects=effects))
 
@@ -118,6 +129,7 @@ async def running(settings: ServerSettings) -> AsyncIterator[Services]:
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
         MigrationError: The schema could not be brought up to date.
+        ObjectsMisconfigured: There is no such object store.
         BadRequest: The bootstrap key has the wrong shape.
     """
     await _prepare(settings)

@@ -39,12 +39,37 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The most triggers that share a transaction."""
     trigger_flushes: int = 2
     """How many such transactions are under way at once, for each environment."""
-    max_trigger_bytes: int = 2 * limits.MAX_PAYLOAD_BYTES + _ENVELOPE_BYTES
-    """Body of a trigger, and line of a batch: a payload sent as a string is longer by its escapes."""
-    max_outcomes_bytes: int = limits.MAX_OUTPUT_BYTES + _ENVELOPE_BYTES
-    """Body of a worker's report."""
+    objects: str = ".oncue/objects"
+    """Where large payloads and outputs are kept: a folder, or a cloud's store; see ``store/objects/opening``."""
+    offload_bytes: int = limits.OFFLOAD_BYTES
+    """A payload or output that arrives within a request and is larger goes to the object store."""
+    max_payload_bytes: int = limits.MAX_PAYLOAD_BYTES
+    max_output_bytes: int = limits.MAX_OUTPUT_BYTES
+    max_batch_items: int = limits.MAX_BATCH_ITEMS
+    """Items of a batch that says how many it has."""
+    address_lifetime: datetime.timedelta = 3_600 * _SECOND
+    """For how long an address counts under which an object can be stored or fetched."""
+    retention: datetime.timedelta | None = None
+    """How long runs are kept, by whole days from the day on which they were triggered; None: for ever."""
+    max_trigger_bytes: int | None = None
+    """Body of a trigger, and line of a batch; None: as the largest payload needs."""
     max_body_bytes: int = _ENVELOPE_BYTES
     """Any other body."""
+
+    @property
+    def trigger_body_bytes(self) -> int:
+        """Body of a trigger, and line of a batch: a payload sent as a string is longer by its escapes."""
+        return self.max_trigger_bytes or 2 * self.max_payload_bytes + _ENVELOPE_BYTES
+
+    @property
+    def outcomes_body_bytes(self) -> int:
+        """Body of a worker's report."""
+        return self.max_output_bytes + _ENVELOPE_BYTES
+
+    @property
+    def max_object_bytes(self) -> int:
+        """The largest object that a client may store by itself."""
+        return max(self.max_payload_bytes, self.max_output_bytes)
 
     def __repr__(self) -> str:
         """Name the address only: the database's URL and the bootstrap key are secrets."""

@@ -5,12 +5,14 @@ wins over its variable. A value that makes no sense raises SettingsError with th
 what is accepted; secrets are never repeated.
 """
 
+import datetime
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from oncue.protocol import limits
 from oncue.protocol.errors import SettingsError
 from oncue.sdk.settings import API_URL, SECRET_KEY
 
@@ -22,6 +24,12 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 DEFAULT_MAX_RECOVERIES: Final = 5
 _LARGEST_PORT: Final = 65_535
 _MOST_RECOVERIES: Final = 30_000
+_LEAST_BYTES: Final = 1_024
+_MOST_BYTES: Final = 1_000_000_000
+"""As text, which is how a column holds a document, PostgreSQL takes no more."""
+_MOST_ITEMS: Final = 100_000
+_MOST_DAYS: Final = 3_650
+_OBJECTS: Final = "objects"
 _BOOTSTRAP_KEY: Final = re.compile(r"tr_(dev|prod)_sk_[A-Za-z0-9]{24}")
 
 
@@ -65,9 +73,60 @@ MAX_RECOVERIES: Final = Variable(
     str(DEFAULT_MAX_RECOVERIES),
     "How often a run may lose its worker before it has crashed.",
 )
+OBJECTS_URL: Final = Variable(
+    "ONCUE_OBJECTS_URL",
+    "a folder's path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+    "objects in ONCUE_FOLDER",
+    "Where payloads and outputs above ONCUE_OFFLOAD_BYTES are kept. Servers on several machines need one that all of "
+    "them reach.",
+)
+OFFLOAD_BYTES: Final = Variable(
+    "ONCUE_OFFLOAD_BYTES",
+    f"a number of bytes, 1,024 to {_MOST_BYTES:,}",
+    str(limits.OFFLOAD_BYTES),
+    "The size above which a payload or output is kept in the object store.",
+)
+MAX_PAYLOAD_BYTES: Final = Variable(
+    "ONCUE_MAX_PAYLOAD_BYTES",
+    f"a number of bytes, 1,024 to {_MOST_BYTES:,}",
+    str(limits.MAX_PAYLOAD_BYTES),
+    "The largest payload.",
+)
+MAX_OUTPUT_BYTES: Final = Variable(
+    "ONCUE_MAX_OUTPUT_BYTES",
+    f"a number of bytes, 1,024 to {_MOST_BYTES:,}",
+    str(limits.MAX_OUTPUT_BYTES),
+    "The largest output.",
+)
+MAX_BATCH_ITEMS: Final = Variable(
+    "ONCUE_MAX_BATCH_ITEMS",
+    "a whole number, 1 to 100,000",
+    str(limits.MAX_BATCH_ITEMS),
+    "The most items of a batch that is not a stream.",
+)
+RETENTION_DAYS: Final = Variable(
+    "ONCUE_RETENTION_DAYS",
+    "a whole number, 1 to 3,650; 0 keeps everything",
+    "0",
+    "For how many days runs are kept, counted from the day on which they were triggered.",
+)
 LOG: Final = Variable("ONCUE_LOG", ", ".join(LOG_LEVELS), "info", "The least important events that are logged.")
 
-VARIABLES: Final = (DATABASE_URL, FOLDER, HOST, PORT, BOOTSTRAP_KEY, MAX_RECOVERIES, LOG)
+VARIABLES: Final = (
+    DATABASE_URL,
+    FOLDER,
+    HOST,
+    PORT,
+    BOOTSTRAP_KEY,
+    MAX_RECOVERIES,
+    OBJECTS_URL,
+    OFFLOAD_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_OUTPUT_BYTES,
+    MAX_BATCH_ITEMS,
+    RETENTION_DAYS,
+    LOG,
+)
 """Everything that this module reads."""
 
 
@@ -120,13 +179,61 @@ def max_recoveries() -> int:
     Raises:
         SettingsError: It is no such number.
     """
-    text = _value(MAX_RECOVERIES)
-    if text is None:
-        return DEFAULT_MAX_RECOVERIES
-    found = _whole(text, _MOST_RECOVERIES)
-    if found is None:
-        raise SettingsError(f"{MAX_RECOVERIES.name}={text[:20]!r} is not accepted; expected {MAX_RECOVERIES.accepted}")
-    return found
+    return _number(MAX_RECOVERIES, 0, _MOST_RECOVERIES)
+
+
+def objects_url(folder_: Path) -> str:
+    """Return where large payloads and outputs are kept.
+
+    Args:
+        folder_: Of what is kept on this machine; for where the environment says nothing.
+    """
+    return _value(OBJECTS_URL) or str((folder_ / _OBJECTS).absolute())
+
+
+def offload_bytes() -> int:
+    """Return the size above which a document is kept in the object store.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    return _number(OFFLOAD_BYTES, _LEAST_BYTES, _MOST_BYTES)
+
+
+def max_payload_bytes() -> int:
+    """Return the size of the largest payload.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    return _number(MAX_PAYLOAD_BYTES, _LEAST_BYTES, _MOST_BYTES)
+
+
+def max_output_bytes() -> int:
+    """Return the size of the largest output.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    return _number(MAX_OUTPUT_BYTES, _LEAST_BYTES, _MOST_BYTES)
+
+
+def max_batch_items() -> int:
+    """Return how many items a batch may have.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    return _number(MAX_BATCH_ITEMS, 1, _MOST_ITEMS)
+
+
+def retention() -> datetime.timedelta | None:
+    """Return for how long runs are kept that have ended; None: for ever.
+
+    Raises:
+        SettingsError: It is no number of days.
+    """
+    return datetime.timedelta(days=_number(RETENTION_DAYS, 0, _MOST_DAYS)) or None
 
 
 def bootstrap_key() -> str | None:
@@ -183,6 +290,14 @@ def for_child(changes: Mapping[str, str | None]) -> dict[str, str]:
 def _value(variable: Variable) -> str | None:
     """Return a variable's value without the space around it; empty counts as not set, as in a compose file."""
     return os.environ.get(variable.name, "").strip() or None
+
+
+def _number(variable: Variable, smallest: int, largest: int) -> int:
+    text = _value(variable) or variable.default
+    found = _whole(text, largest)
+    if found is None or found < smallest:
+        raise SettingsError(f"{variable.name}={text[:20]!r} is not accepted; expected {variable.accepted}")
+    return found
 
 
 def _whole(text: str, largest: int) -> int | None:

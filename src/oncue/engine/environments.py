@@ -57,6 +57,12 @@ class KeyId(msgspec.Struct, frozen=True):
     id: int
 
 
+class SigningSecret(msgspec.Struct, frozen=True):
+    """What signs addresses of an environment's objects."""
+
+    secret: bytes
+
+
 class ProjectId(msgspec.Struct, frozen=True):
     """A project's id."""
 
@@ -71,6 +77,7 @@ _environments = _sql.many("environments", Environment)
 _create_key = _sql.maybe("create_key", KeyId)
 _list_keys = _sql.many("list_keys", KeyRow)
 _revoke_key = _sql.maybe("revoke_key", KeyId)
+_signing_secret = _sql.maybe("signing_secret", SigningSecret)
 
 
 def key_hash(secret: str) -> bytes:
@@ -130,3 +137,9 @@ async def list_keys(tx: Tx) -> list[KeyRow]:
 async def revoke_key(tx: Tx, key: int) -> bool:
     """Revoke a key; servers stop accepting it within seconds. Returns whether there was such a key in force."""
     return await _revoke_key(tx, id=key) is not None
+
+
+async def signing_secret(tx: Tx, environment: int) -> bytes | None:
+    """Return what addresses of an environment's objects are signed with; None: there is no such environment."""
+    row = await _signing_secret(tx, id=environment)
+    return None if row is None else row.secret

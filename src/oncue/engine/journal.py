@@ -8,7 +8,7 @@ with nothing.
 
 Life of a run, this module's part::
 
-    triggering.trigger_many, batches.create -> journal.recorded_runs, recorded_batch -> the run or batch of before
+    triggering.trigger_many, batch_creating.create -> journal.recorded_runs, recorded_batch -> what was made before
 """
 
 import uuid

@@ -122,6 +122,8 @@ _list_runs_above = _sql.many("list_runs_above", RunRow)
 async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
     """Return a run with its documents and its family: root, parent, and at most 100 children.
 
+    Of a document that is kept in the object store it has the path, in the place of its address.
+
     Raises:
         NotFound: There is none in the caller's environment.
     """
@@ -133,7 +135,9 @@ async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
     return RunView(
         **_common(row),
         payload=_plain(contents.payload, contents.payload_type),
-        output=_plain(contents.output, contents.output_type or codec.JSON),
+        payload_presigned_url=_path(contents.payload, contents.payload_type),
+        output=_plain(contents.output, contents.output_type),
+        output_presigned_url=_path(contents.output, contents.output_type),
         error=None if contents.error is None else shown(read_error(contents.error)),
         related_runs=RelatedRuns(
             root=None if row.root_id is None else family.get(row.root_id),
@@ -230,8 +234,15 @@ async def _one(tx: Tx, environment: Environment, run: uuid.UUID) -> RunRow:
     return rows[0]
 
 
-def _plain(document: str | None, type_: str) -> msgspec.Raw:
-    return codec.NOTHING if document is None else codec.plain(document.encode(), type_)
+def _plain(document: str | None, type_: str | None) -> msgspec.Raw:
+    if document is None or type_ == codec.STORE:
+        return codec.NOTHING
+    return codec.plain(document.encode(), type_ or codec.JSON)
+
+
+def _path(document: str | None, type_: str | None) -> str | None:
+    """Return where a document is kept in the object store; None where it is not."""
+    return None if document is None or type_ != codec.STORE else msgspec.json.decode(document, type=str)
 
 
 def _summary(row: RunRow) -> RunSummary:

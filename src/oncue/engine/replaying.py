@@ -21,7 +21,7 @@ from oncue.engine import option_rules, requests, triggering
 from oncue.engine.events import Effects
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
-from oncue.protocol import codec, ids
+from oncue.protocol import codec, ids, limits
 from oncue.protocol.errors import ApiError, BadRequest, NotFound, PayloadTooLarge, UnprocessableRequest
 from oncue.protocol.runs import ReplayRequest, ReplayResponse
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
@@ -89,10 +89,32 @@ def plan(run_id: uuid.UUID, request: ReplayRequest, *, request_key: str | None =
     return Replay(run_id, TriggerRequest(request.payload, options), request_key)
 
 
+async def original_payload(tx: Tx, environment: Environment, run: uuid.UUID) -> tuple[str | None, str]:
+    """Return the payload of a run that is to be replayed, and its type.
+
+    Raises:
+        NotFound: There is none in the caller's environment.
+    """
+    rows = await _originals(tx, env_id=environment.id, run_ids=[run])
+    if not rows:
+        raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
+    return rows[0].payload, rows[0].payload_type
+
+
 async def replay(
-    tx: Tx, environment: Environment, replays: Sequence[Replay], *, effects: Effects
+    tx: Tx,
+    environment: Environment,
+    replays: Sequence[Replay],
+    *,
+    max_payload_bytes: int = limits.MAX_PAYLOAD_BYTES,
+    effects: Effects,
 ) -> list[ReplayResponse | ApiError]:
     """Make runs that are asked to do what others were.
+
+    Args:
+        replays: What is wished for.
+        max_payload_bytes: The largest payload that may be said anew.
+        effects: Gets what others must hear of.
 
     Returns:
         For each, in order, the new run or why there is none: no such run in the caller's environment, or something
@@ -100,7 +122,7 @@ async def replay(
     """
     wanted = list({each.run_id for each in replays})
     originals = {row.id: row for row in await _originals(tx, env_id=environment.id, run_ids=wanted)}
-    planned = [_planned(each, originals.get(each.run_id)) for each in replays]
+    planned = [_planned(each, originals.get(each.run_id), max_payload_bytes) for each in replays]
     runs = [run for run in planned if isinstance(run, NewRun)]
     made = iter(await triggering.trigger_many(tx, environment, runs, effects=effects))
     results: list[ReplayResponse | ApiError] = []
@@ -114,11 +136,13 @@ async def replay(
     return results
 
 
-def _planned(asked: Replay, original: Original | None) -> NewRun | ApiError:
+def _planned(asked: Replay, original: Original | None, max_payload_bytes: int) -> NewRun | ApiError:
     if original is None:
         return NotFound(f"no run {ids.show(ids.RUN, asked.run_id)} in this environment")
     try:
-        anew = requests.plan(original.task, asked.changes, request_key=asked.request_key)
+        anew = requests.plan(
+            original.task, asked.changes, request_key=asked.request_key, max_payload_bytes=max_payload_bytes
+        )
     except (BadRequest, PayloadTooLarge, UnprocessableRequest) as refusal:
         return _renamed(refusal)
     return msgspec.structs.replace(

@@ -10,6 +10,7 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ from oncue.engine.option_rules import Debounce, IdempotencyKey
 from oncue.protocol import codec, ids, limits
 from oncue.protocol.errors import PayloadTooLarge, UnprocessableRequest
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
+
+_INSTEAD: Final = "; keep it in a store of your own and pass its address"
 
 
 class ParentCall(msgspec.Struct, frozen=True):
@@ -76,6 +79,7 @@ def plan(
     batch_id: uuid.UUID | None = None,
     request_key: str | None = None,
     batch_waits: bool = False,
+    max_payload_bytes: int = limits.MAX_PAYLOAD_BYTES,
 ) -> NewRun:
     """Read a request.
 
@@ -83,6 +87,7 @@ def plan(
         task: Id of the task, as in the address or the batch item.
         run_id: The id that the run must have (an item of a batch); else the caller's own, else a new one.
         request_key: The caller's ``x-trigger-request-idempotency-key``. Not needed where the run id is the caller's.
+        max_payload_bytes: The largest payload, as JSON text.
 
     Raises:
         BadRequest: A field cannot be read.
@@ -92,8 +97,8 @@ def plan(
     options = request.options
     own_id = None if options.run_id is None else ids.parse(ids.RUN, options.run_id)
     payload, payload_type = codec.document(request.payload, options.payload_type)
-    if payload is not None and len(payload) > limits.MAX_PAYLOAD_BYTES:
-        raise PayloadTooLarge(f"payload is {len(payload):,} bytes; the limit is {limits.MAX_PAYLOAD_BYTES:,}")
+    if payload is not None and len(payload) > max_payload_bytes:
+        raise PayloadTooLarge(f"payload is {len(payload):,} bytes; the limit is {max_payload_bytes:,}{_INSTEAD}")
     queue, queue_limit = option_rules.read_queue(options.queue)
     debounce = option_rules.read_debounce(options.debounce)
     delay, delay_until = option_rules.read_delay(options.delay)

@@ -27,7 +27,7 @@ from oncue.engine.request_keys import Meant
 from oncue.engine.requests import NewRun, ParentCall
 from oncue.engine.rows import Environment, RunId
 from oncue.engine.waits import Wait
-from oncue.protocol import machines
+from oncue.protocol import machines, packets
 from oncue.protocol.errors import ApiError, CallerCancelled, LeaseLost, UnprocessableRequest
 from oncue.store import queries
 from oncue.store.pool import Tx
@@ -241,7 +241,7 @@ async def _named_as_recorded(
             named.append(run)
             continue
         named.append(msgspec.structs.replace(run, run_id=before.run_id))
-        if (run.payload, run.payload_type) != (before.payload, before.payload_type):
+        if not packets.are_same(run.payload, run.payload_type, before.payload, before.payload_type):
             differing.add(before.run_id)
     return named, differing
 

@@ -26,6 +26,7 @@ from oncue.engine import (
     partitions,
     placing,
     recovery,
+    retention,
     steps,
     sweeping,
     versions,
@@ -34,6 +35,7 @@ from oncue.engine import (
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
+from oncue.store.objects import Objects
 from oncue.store.pool import Pool, Tx, in_transaction
 
 
@@ -122,6 +124,37 @@ async def make_partitions(pool: Pool) -> Effects:
     return Effects()
 
 
+async def forget_old(pool: Pool, keep: datetime.timedelta, objects: Objects) -> Effects:
+    """Delete runs that are too old to be kept, what belongs to them, and then their large payloads and outputs.
+
+    Args:
+        pool: The database.
+        keep: For how many whole days runs are kept.
+        objects: Where their large payloads and outputs are.
+    """
+    before = await in_transaction(pool, partial(retention.first_kept, keep=keep))
+    for day in await in_transaction(pool, partial(retention.old_days, before=before)):
+        await in_transaction(pool, partial(retention.drop_day, day=day))
+    while await in_transaction(pool, partial(retention.delete_group, before=before)):
+        pass
+    # Only of days whose runs are gone; what a run was given may have been stored the day before it was triggered.
+    left = await in_transaction(pool, partial(retention.old_days, before=before))
+    needed = {day + datetime.timedelta(days=off) for day in (*left, before) for off in (-1, 0, 1)}
+    for name in await objects.below(""):
+        stored = _day(name)
+        if stored is not None and stored < before and stored not in needed:
+            await objects.delete_below(name)
+    return Effects()
+
+
+def _day(name: str) -> datetime.date | None:
+    """Return the day that a prefix in the object store stands for; None where somebody else has put it there."""
+    try:
+        return datetime.date.fromisoformat(name)
+    except ValueError:
+        return None
+
+
 async def sweep(pool: Pool) -> Effects:
     """Hold every counter against the rows it stands for, and every lease against its worker."""
     effects = await _in_each_environment(pool, sweeping.sweep)
@@ -129,14 +162,23 @@ async def sweep(pool: Pool) -> Effects:
     return effects
 
 
-def chores(*, max_recoveries: int) -> tuple[Chore, ...]:
+def chores(
+    *, max_recoveries: int, keep: datetime.timedelta | None = None, objects: Objects | None = None
+) -> tuple[Chore, ...]:
     """Return all chores but releasing held runs, which has its own clock.
 
     Args:
         max_recoveries: How often a run may lose its worker.
+        keep: For how many whole days runs are kept; None: for ever.
+        objects: Where their large payloads and outputs are.
     """
     recover = partial(recover_lost, max_recoveries=max_recoveries)
+    forget: tuple[Chore, ...] = ()
+    if keep is not None and objects is not None:
+        forgetting = partial(forget_old, keep=keep, objects=objects)
+        forget = (Chore("forget_old", datetime.timedelta(hours=1), forgetting),)
     return (
+        *forget,
         Chore("recover_lost", datetime.timedelta(seconds=2), recover, needs_heartbeats=True),
         Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
         Chore("place_parked", datetime.timedelta(seconds=30), place_parked),

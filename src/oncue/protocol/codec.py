@@ -1,8 +1,9 @@
 """Codec: payloads and outputs as JSON documents, and back.
 
 A document is JSON text with a type beside it: ``application/json``, or ``application/super+json`` from JavaScript
-callers, which wraps the value in ``json`` and lists in ``meta`` what JSON cannot say. Text is kept as a JSON string.
-Whether a value fits a task's annotation is decided in ``sdk/schema.py``.
+callers, which wraps the value in ``json`` and lists in ``meta`` what JSON cannot say. Text is kept as a JSON string,
+and a document in the object store as the JSON string of its path there, of type ``application/store``. Whether a value
+fits a task's annotation is decided in ``sdk/schema.py``.
 
 Source: wire contract §1.8.
 """
@@ -95,7 +96,7 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
         checked(value, "payload")
         return bytes(value), JSON
     content: object = None
-    if type_ in (JSON, SUPER_JSON, TEXT):
+    if type_ in (JSON, SUPER_JSON, TEXT, STORE):
         checked(value, "payload")
         content = _decode(value)
     if type_ in (JSON, SUPER_JSON) and not isinstance(content, str):
@@ -107,9 +108,12 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
             return inner, type_
         case "text/plain", str():
             return bytes(value), JSON
+        case "application/store", str(path) if path:
+            return bytes(value), STORE
         case _:
             message = (
-                f"payloadType {type_!r} is not accepted here; expected {JSON}, {SUPER_JSON} or {TEXT} with a string"
+                f"payloadType {type_!r} is not accepted here; expected {JSON}, {SUPER_JSON} or {TEXT} with a string, "
+                f"or {STORE} with the path of a stored packet"
             )
             raise BadRequest(message)
 

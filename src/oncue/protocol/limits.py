@@ -11,6 +11,9 @@ MAX_PAYLOAD_BYTES: Final = 10 * 1024 * 1024
 MAX_OUTPUT_BYTES: Final = 100 * 1024 * 1024
 """A task's output, as JSON text. Source: trigger-functions page, "Large payloads"."""
 
+OFFLOAD_BYTES: Final = 512 * 1024
+"""A larger document is kept in the object store. Source: trigger-functions page, "Large payloads"."""
+
 MAX_BATCH_ITEMS: Final = 1_000
 """Items of one batch. Source: trigger-functions page, ``yourTask.trigger()``."""
 

@@ -97,7 +97,11 @@ class RunView(RunSummary, frozen=True, omit_defaults=True, rename="camel", kw_on
     """A run as ``runs.retrieve`` shows it."""
 
     payload: msgspec.Raw = NOTHING
+    payload_presigned_url: str | None = None
+    """Where the payload can be fetched, in place of a large one; counts for a limited time."""
     output: msgspec.Raw = NOTHING
+    output_presigned_url: str | None = None
+    """Where the output can be fetched, in place of a large one; counts for a limited time."""
     error: ShownError | None = None
     related_runs: RelatedRuns
     attempt_count: int

@@ -20,7 +20,7 @@ from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, IdempotencyKeyOptions, TriggerOptions
 from oncue.protocol.work import ChildResult
-from oncue.sdk import flows, idempotency, items, option_values, requests, triggering
+from oncue.sdk import flows, idempotency, items, option_values, packets, requests, triggering
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park, Sleep
 from oncue.sdk.handles import BatchHandle, RunHandle
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     """A batch, ready to be sent."""
 
     targets: list[Target]
-    lines: bytes
+    items: Sequence[BatchItem]
     idempotency_key: str | None
 
 
@@ -121,12 +121,13 @@ def counted(found: list[object]) -> list[object]:
 def prepared(
     given: Sequence[object], of: Target | None, options: Mapping[str, Any], *, by_task: bool, first: int = 0
 ) -> Batch:
-    """Check every item and write its line; ``first`` is the index of the first of them."""
+    """Check every item and write its payload; ``first`` is the index of the first of them."""
     shared = {name: value for name, value in options.items() if name != "idempotency_key"}
     key = option_values.read({"idempotency_key": options.get("idempotency_key")}).get("idempotency_key")
     own_key = None if key is None else idempotency.parts(options["idempotency_key"])
     defaults: dict[str, TriggerOptions] = {}
-    targets, lines = [], []
+    targets: list[Target] = []
+    lines: list[BatchItem] = []
     for index, each in enumerate(given, first):
         item = items.read(each, index)
         target = _target(item, index, of, by_task=by_task)
@@ -150,7 +151,7 @@ def prepared(
             raise ValueError(f"items[{index}]: {error}") from error
         targets.append(target)
         lines.append(BatchItem(index, target.id, payload, wire))
-    return Batch(targets, _encoder.encode_lines(lines), key)
+    return Batch(targets, lines, key)
 
 
 def _target(item: Item[Any, Any], index: int, of: Target | None, *, by_task: bool) -> Target:
@@ -201,12 +202,15 @@ def _trigger_and_wait(batch: Batch, creation: CreateBatchRequest, parent: Execut
     # The batch holds all payloads, and the run may be parked for days.
     del batch, creation
     children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, batch_id))
-    return BatchResult(batch_id, tuple(triggering.settled(child, tasks.get(child.task)) for child in children))
+    opened = yield from packets.opened(children)
+    del children
+    return BatchResult(batch_id, tuple(triggering.settled(child, tasks.get(child.task)) for child in opened))
 
 
 def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[tuple[str, str | None]]:
     """Create a batch and send its items; return its id and token."""
     count = len(batch.targets)
+    batch = batch._replace(items=(yield from lightened(batch.items)))
     try:
         response, token = yield from flows.exchange(requests.create_batch(creation))
     except ApiError as error:
@@ -218,9 +222,29 @@ def _filled(batch: Batch, creation: CreateBatchRequest) -> Flow[tuple[str, str |
     return response.id, token
 
 
+def lightened(items: Sequence[BatchItem], batch_id: str | None = None) -> Flow[Sequence[BatchItem]]:
+    """Store the large payloads of items, and return the items that name them.
+
+    Raises:
+        BatchTriggerError: One could not be stored.
+    """
+    try:
+        return (yield from packets.all_lightened(items))
+    except ApiError as error:
+        at = yield from flows.now()
+        count = len(items)
+        message = f"could not store the large payloads of {count:,} items"
+        raise failed("offload", message, count, error, at, batch_id=batch_id) from error
+
+
+def lines(items: Sequence[BatchItem]) -> bytes:
+    """Write items as they travel, one JSON object on each line."""
+    return _encoder.encode_lines(items)
+
+
 def _send_items(batch_id: str, batch: Batch) -> Flow[None]:
     count = len(batch.targets)
-    call = requests.fill_batch(batch_id, batch.lines)
+    call = requests.fill_batch(batch_id, lines(batch.items))
     attempt = 0
     while True:
         attempt += 1

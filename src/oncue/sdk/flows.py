@@ -10,7 +10,7 @@ Life of a run, this module's part::
 
 import random
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from oncue.protocol.errors import CallerCancelled, ConnectionFailed, LeaseLost, RunCancelled, RunLost
 from oncue.sdk import requests, settings
@@ -50,11 +50,23 @@ class Pull(NamedTuple):
     source: "Source"
 
 
-Step: TypeAlias = Send | Sleep | Park | Pull
+class Together(NamedTuple):
+    """Carry out several flows at once; answered with what each returned, in order, once all have ended.
+
+    Where some raise, the flow gets the error of the first of them.
+    """
+
+    flows: "Sequence[Flow[Any]]"
+
+
+Step: TypeAlias = Send | Sleep | Park | Pull | Together
 Flow: TypeAlias = Generator[Step, Any, T]
 
-REQUEST_TIMEOUT_S = 60.0
+REQUEST_TIMEOUT_S: Final = 60.0
 """A server that says nothing for so long is taken for dead."""
+
+TRANSFER_TIMEOUT_S: Final = 600.0
+"""For a document on its way to the object store or from there: 100 MB at 1.4 Mbit/s."""
 
 
 def exchange(call: Call[T], *, until: float | None = None) -> Flow[T]:
@@ -72,22 +84,55 @@ def exchange(call: Call[T], *, until: float | None = None) -> Flow[T]:
     """
     where = settings.current()
     request = requests.http_request(call, where)
+    reply = yield from _repeated(request, call.policy, until, REQUEST_TIMEOUT_S)
+    if _is_good(reply):
+        return requests.parsed(call, reply)
+    error = failure(reply, where)
+    if isinstance(error, CallerCancelled):
+        raise RunCancelled("the run must not go on: it was cancelled") from error
+    if isinstance(error, LeaseLost):
+        # Only a call from inside a run gets this: its code must stop, and not catch it as one more failure.
+        raise RunLost(f"this execution must not go on: {error}") from error
+    raise error
+
+
+def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
+    """Store or fetch a document at an address that the server gave, again where that may help.
+
+    Args:
+        request: To the object store; without the server's key.
+        what: What is being done, for messages.
+
+    Raises:
+        ApiError: The store refused, or could not be reached.
+    """
+    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S)
+    if _is_good(reply):
+        return reply
+    if isinstance(reply, NoAnswer):
+        message = f"the object store did not answer while {what} ({reply.error}); try again later"
+        raise ConnectionFailed(message) from reply.error
+    raise requests.said(reply, f"the object store refused while {what}: ")
+
+
+def _repeated(
+    request: requests.HttpRequest, policy: requests.Policy, until: float | None, timeout_s: float
+) -> Flow[Answer | NoAnswer]:
+    """Send a request until it is answered well, or sending it again would not help."""
     attempt = 0
     while True:
         attempt += 1
-        reply: Answer | NoAnswer = yield Send(request, REQUEST_TIMEOUT_S)
-        if isinstance(reply, Answer) and 200 <= reply.status < 300:  # noqa: PLR2004 - what HTTP calls success
-            return requests.parsed(call, reply)
-        wait = requests.wait_before_retry(reply, attempt, call.policy, random.random())  # noqa: S311 - spreads load
+        reply: Answer | NoAnswer = yield Send(request, timeout_s)
+        if _is_good(reply):
+            return reply
+        wait = requests.wait_before_retry(reply, attempt, policy, random.random())  # noqa: S311 - spreads load
         if wait is None or (until is not None and reply.at + wait > until):
-            error = failure(reply, where)
-            if isinstance(error, CallerCancelled):
-                raise RunCancelled("the run must not go on: it was cancelled") from error
-            if isinstance(error, LeaseLost):
-                # Only a call from inside a run gets this: its code must stop, and not catch it as one more failure.
-                raise RunLost(f"this execution must not go on: {error}") from error
-            raise error
+            return reply
         yield Sleep(wait)
+
+
+def _is_good(reply: Answer | NoAnswer) -> TypeGuard[Answer]:
+    return isinstance(reply, Answer) and 200 <= reply.status < 300  # noqa: PLR2004 - what HTTP calls success
 
 
 def failure(reply: Answer | NoAnswer, where: settings.Settings) -> Exception:

@@ -4,14 +4,16 @@ Quick at first, then once a second: most runs end soon, and the others should no
 what has them, a handle or a run, stands above.
 """
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from oncue.protocol import codec, durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.failures import ShownError
 from oncue.protocol.runs import RunSummary, RunView
 from oncue.protocol.triggers import BatchView
-from oncue.sdk import flows, requests
+from oncue.sdk import flows, packets, requests
 from oncue.sdk.flows import Flow, Sleep
 from oncue.sdk.requests import Call
 from oncue.sdk.results import AnyResult, Failed, Ok, ReadOutput
@@ -26,7 +28,7 @@ FACTOR: Final = 2.0
 
 def retrieve(run_id: str) -> Flow[Run]:
     """Ask for a run once."""
-    return flows.exchange(requests.retrieve_run(run_id, Run))
+    return complete(flows.exchange(requests.retrieve_run(run_id, Run)))
 
 
 def retrieve_batch(batch_id: str) -> Flow[BatchView]:
@@ -53,16 +55,37 @@ def result(run_id: str, timeout: Duration | None, read_output: ReadOutput | None
         if not view.is_success:
             error = view.error or ShownError(f"the run ended as {view.status}", name=view.status)
             return Failed(view.id, view.task_identifier, error)
+        output, type_ = view.output, codec.JSON
+        if view.output_presigned_url is not None:
+            output, type_ = yield from packets.fetched_from(view.output_presigned_url)
         read = read_output or codec.restore
-        return Ok(view.id, view.task_identifier, read(bytes(view.output) or b"null", codec.JSON))
+        return Ok(view.id, view.task_identifier, read(bytes(output) or b"null", type_))
 
     return flow()
+
+
+def complete(asked: Flow[Run]) -> Flow[Run]:
+    """Return a run with its payload and output, fetched where the server keeps them apart.
+
+    Raises:
+        ApiError: One of them could not be fetched.
+    """
+    run = yield from asked
+    found: dict[str, Any] = {}
+    for name, address in (("payload", run.payload_presigned_url), ("output", run.output_presigned_url)):
+        if address is not None:
+            document, type_ = yield from packets.fetched_from(address)
+            # As the server shows what it has at hand: without what only JavaScript can say.
+            found[name] = msgspec.json.decode(codec.plain(document, type_))
+            found[f"{name}_presigned_url"] = None
+    return msgspec.structs.replace(run, **found) if found else run
 
 
 def poll(run_id: str, interval: Duration, timeout: Duration | None) -> Flow[Run]:
     """Ask for a run at even intervals until it has ended; errors as for ``result``."""
     interval_s = durations.read(interval, "interval").total_seconds()
-    return _ended(requests.retrieve_run(run_id, Run), _seconds(timeout), interval_s, factor=1.0, longest_s=interval_s)
+    call = requests.retrieve_run(run_id, Run)
+    return complete(_ended(call, _seconds(timeout), interval_s, factor=1.0, longest_s=interval_s))
 
 
 def _ended(

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import metadata, runs, tokens, triggers, work
+from oncue.protocol import metadata, packets, runs, tokens, triggers, work
 from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
 from oncue.sdk import settings
 
@@ -44,6 +44,8 @@ class Policy(NamedTuple):
 
 JSON_CALLS: Final = Policy()
 ITEM_STREAMS: Final = Policy(factor=2.0, jitter=True, heeds_retry_after=True)
+TRANSFERS: Final = Policy(first_s=0.5, factor=2.0, longest_s=5.0, jitter=True)
+"""Documents to the object store and from there."""
 
 
 _PASSING: Final = frozenset({408, 409, 429})
@@ -146,6 +148,18 @@ def abort_batch(batch_id: str, reason: str) -> Call[triggers.AbortBatchResponse]
     body = _encode(triggers.AbortBatchRequest(reason))
     path = f"/api/v3/batches/{quote(batch_id, safe='')}/abort"
     return Call("POST", path, _reading(triggers.AbortBatchResponse), body)
+
+
+def packet_upload(name: str, size: int, kind: packets.Kind) -> Call[packets.PresignedUpload]:
+    """Ask where a document of so many bytes may be stored (wire contract §2.10)."""
+    query = (("size", str(size)), ("kind", kind))
+    path = f"/api/v2/packets/{quote(name, safe='')}"
+    return Call("PUT", path, _reading(packets.PresignedUpload), query=query)
+
+
+def packet_download(path: str) -> Call[packets.PresignedDownload]:
+    """Ask where a document can be fetched (wire contract §2.10)."""
+    return get(f"/api/v1/packets/{quote(path, safe='')}", packets.PresignedDownload)
 
 
 def get(path: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Call[T]:
@@ -277,15 +291,20 @@ def wait_before_retry(reply: Answer | NoAnswer, attempt: int, policy: Policy, dr
 
 def refusal(answer: Answer, where: settings.Settings) -> ApiError:
     """Return the error that the server raised, as its class."""
-    message, code = _error_of(answer)
-    error = from_response(answer.status, code, message, reset_at=_reset_at(answer))
+    error = said(answer)
     if isinstance(error, Unauthorized):
         return Unauthorized(
             f"{where.api_url} does not accept the key in {settings.SECRET_KEY}; make one with `oncue keys create`, and "
-            f"check that it belongs to this server, which says: {message}",
+            f"check that it belongs to this server, which says: {error.message}",
             status=answer.status,
         )
     return error
+
+
+def said(answer: Answer, before: str = "") -> ApiError:
+    """Return the error that an answer tells of; ``before`` begins its message."""
+    message, code = _error_of(answer)
+    return from_response(answer.status, code, before + message, reset_at=_reset_at(answer))
 
 
 def retry_after_ms(error: Exception, at: float) -> int | None:

@@ -29,8 +29,12 @@ class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=T
     """A run as ``runs.retrieve`` shows it."""
 
     payload: Any = None
+    payload_presigned_url: str | None = None
+    """Where the server keeps a large payload; None in what ``runs`` returns, which has the payload itself."""
     output: Any = None
     """What the task returned, once ``is_success``."""
+    output_presigned_url: str | None = None
+    """Where the server keeps a large output; None in what ``runs`` returns, which has the output itself."""
     error: ShownError | None = None
     related_runs: RelatedRuns = RelatedRuns()
     attempt_count: int = 0

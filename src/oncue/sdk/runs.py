@@ -165,7 +165,7 @@ def reschedule(run: RunRef, *, delay: str | datetime.timedelta | datetime.dateti
 
         await runs.reschedule(handle, delay="1h")
     """
-    return transport.start(flows.exchange(_reschedule(run, delay)), "runs.reschedule")
+    return transport.start(polling.complete(flows.exchange(_reschedule(run, delay))), "runs.reschedule")
 
 
 def replay(
@@ -234,7 +234,7 @@ class BlockingRuns:
 
     def reschedule(self, run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Run:
         """Hold a delayed run until another moment: ``runs.sync.reschedule(handle, delay="1h")``."""
-        return transport.run(flows.exchange(_reschedule(run, delay)))
+        return transport.run(polling.complete(flows.exchange(_reschedule(run, delay))))
 
     def replay(
         self, run: RunRef, *, payload: object | Missing = MISSING, **options: Unpack[ReplayOptions]

@@ -7,12 +7,16 @@ a program may set them first. A worker gives its own through ``configure``.
 import os
 from typing import Final, NamedTuple
 
+from oncue.protocol import limits
 from oncue.protocol.errors import SettingsError
 
 SECRET_KEY: Final = "TRIGGER_SECRET_KEY"  # noqa: S105 - the variable's name
 API_URL: Final = "TRIGGER_API_URL"
 EVICT_ALWAYS: Final = "ONCUE_EVICT_ALWAYS"
+OFFLOAD_BYTES: Final = "ONCUE_OFFLOAD_BYTES"
 DEFAULT_API_URL: Final = "http://localhost:3030"
+
+_MOST_DIGITS: Final = 12
 
 _configured: dict[str, str] = {}
 
@@ -82,6 +86,20 @@ def evicts_always() -> bool:
     if text not in ("0", "1"):
         raise SettingsError(f"{EVICT_ALWAYS}={text[:20]!r} is not accepted; expected 1, or 0 for what is usual")
     return text == "1"
+
+
+def offload_bytes() -> int:
+    """Return the size above which a payload or an output goes to the object store by itself.
+
+    Raises:
+        SettingsError: The variable is no such size.
+    """
+    text = os.environ.get(OFFLOAD_BYTES, "").strip()
+    if not text:
+        return limits.OFFLOAD_BYTES
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise SettingsError(f"{OFFLOAD_BYTES}={text[:20]!r} is not accepted; expected a number of bytes")
+    return int(text)
 
 
 def _address(text: str, name: str) -> str:

@@ -19,7 +19,7 @@ from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BatchTriggerError
 from oncue.protocol.triggers import CreateBatchRequest
 from oncue.protocol.work import ChildResult
-from oncue.sdk import filling, flows, option_values, requests, transport, triggering
+from oncue.sdk import filling, flows, option_values, packets, requests, transport, triggering
 from oncue.sdk.callee import Callee
 from oncue.sdk.execution import Execution
 from oncue.sdk.filling import AnyBatchResult
@@ -137,7 +137,9 @@ def trigger_and_wait(
     tasks = made.tasks
     del made, chunk, source, prepare
     children: Sequence[ChildResult] = yield Park(parent, partial(parent.wait_for_batch, response.id))
-    return BatchResult(response.id, tuple(triggering.settled(child, tasks.get(child.task)) for child in children))
+    opened = yield from packets.opened(children)
+    del children
+    return BatchResult(response.id, tuple(triggering.settled(child, tasks.get(child.task)) for child in opened))
 
 
 class StreamedRuns(Sequence[RunHandle[Any]]):
@@ -236,7 +238,9 @@ def _poured(
         if chunk.items:
             batch = prepare(chunk.items, first=len(made))
             if batch_id is not None:
-                yield from _sent(batch_id, batch.lines, len(made) + len(chunk.items))
+                light = yield from filling.lightened(batch.items, batch_id)
+                yield from _sent(batch_id, filling.lines(light), len(made) + len(chunk.items))
+                del light
             made.add(batch.targets)
             del batch
         if chunk.error is not None:

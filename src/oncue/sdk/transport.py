@@ -9,13 +9,16 @@ Life of a run, this module's part::
 """
 
 import time
-from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from oncue.sdk import connections
-from oncue.sdk.flows import Flow, Park, Pull, Send, Sleep, Step
+from oncue.sdk.flows import Flow, Park, Pull, Send, Sleep, Step, Together
 
 T = TypeVar("T")
+
+AT_ONCE: Final = 10
+"""Flows that are carried out together; the others wait for their turn. Source: wire contract §2.10."""
 
 
 class Clock(Protocol):
@@ -104,6 +107,8 @@ async def _drive(flow: Flow[T]) -> T:
                     reply = clock.now()
                 case Pull():
                     reply = await step.source.pull()
+                case Together():
+                    reply = await _drive_together(step.flows)
                 case Park():
                     waiting = step.wait()
                     del step
@@ -123,5 +128,32 @@ def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered w
             return clock.now()
         case Pull(source):
             return source.pull_blocking()
+        case Together(flows):
+            return _run_together(flows)
         case Park(execution, wait):
             return execution.block_on(wait())
+
+
+async def _drive_together(flows: Sequence[Flow[Any]]) -> list[Any]:
+    import asyncio
+
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(flow: Flow[Any]) -> Any:  # noqa: ANN401 - what the flow returns
+        async with turns:
+            return await _drive(flow)
+
+    ended = await asyncio.gather(*map(in_turn, flows), return_exceptions=True)
+    for value in ended:
+        if isinstance(value, BaseException):
+            raise value
+    return ended
+
+
+def _run_together(flows: Sequence[Flow[Any]]) -> list[Any]:
+    if len(flows) == 1:
+        return [run(flows[0])]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(AT_ONCE, len(flows)), thread_name_prefix="oncue-transfer") as threads:
+        return list(threads.map(run, flows))

@@ -18,7 +18,7 @@ from oncue.protocol import codec, failures, ids, limits
 from oncue.protocol.errors import PayloadValidationError
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
 from oncue.protocol.work import ChildFailed, ChildResult, ChildSucceeded
-from oncue.sdk import flows, inside, option_values, requests
+from oncue.sdk import flows, inside, option_values, packets, requests
 from oncue.sdk.callee import Callee
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park
@@ -61,7 +61,7 @@ def trigger(to: Target, payload: object, options: Mapping[str, Any]) -> Flow[Run
     """
     request = _request(to, payload, options)
     lineage = inside.lineage("trigger", to.id, request.options.idempotency_key)
-    return _trigger(to, requests.trigger(to.id, _sent_from(request, lineage, waits=False)))
+    return _trigger(to, _sent_from(request, lineage, waits=False))
 
 
 def trigger_and_wait(to: Target, payload: object, options: Mapping[str, Any], *, blocking: bool) -> Flow[AnyResult]:
@@ -80,8 +80,7 @@ def trigger_and_wait(to: Target, payload: object, options: Mapping[str, Any], *,
     parent = inside.parent("trigger_and_wait", blocking=blocking)
     request = _request(to, payload, options)
     lineage = inside.lineage("wait", to.id, request.options.idempotency_key)
-    call = requests.trigger(to.id, _sent_from(request, lineage, waits=True))
-    return _trigger_and_wait(to, call, parent)
+    return _trigger_and_wait(to, _sent_from(request, lineage, waits=True), parent)
 
 
 def document(to: Target, payload: object) -> msgspec.Raw:
@@ -119,7 +118,7 @@ def wire_options(to: Target, options: Mapping[str, Any]) -> TriggerOptions:
 
 
 def settled(child: ChildResult, task: Callee | None) -> AnyResult:
-    """Return the result of a child that has ended, its output read as the task annotates it."""
+    """Return the result of a child that has ended, its output, at hand by now, read as the task annotates it."""
     match child:
         case ChildSucceeded(id=run_id, task=task_id, output=output, output_type=type_):
             content = bytes(output) or b"null"
@@ -141,22 +140,28 @@ def _sent_from(request: TriggerRequest, lineage: Mapping[str, Any], *, waits: bo
     return TriggerRequest(request.payload, options)
 
 
-def _trigger(to: Target, call: requests.Call[requests.TriggerAnswer]) -> Flow[RunHandle[Any]]:
-    response, token = yield from flows.exchange(call)
+def _sent(to: Target, request: TriggerRequest) -> Flow[requests.TriggerAnswer]:
+    light = yield from packets.lightened(request)
+    return (yield from flows.exchange(requests.trigger(to.id, light)))
+
+
+def _trigger(to: Target, request: TriggerRequest) -> Flow[RunHandle[Any]]:
+    response, token = yield from _sent(to, request)
     if response.payload_differs:
         inside.note_difference(to.id, response.id)
     read_output = None if to.task is None else to.task.read_output
     return RunHandle(response.id, to.id, response.is_cached, public_access_token=token, read_output=read_output)
 
 
-def _trigger_and_wait(to: Target, call: requests.Call[requests.TriggerAnswer], parent: Execution) -> Flow[AnyResult]:
-    answer = yield from flows.exchange(call)
+def _trigger_and_wait(to: Target, request: TriggerRequest, parent: Execution) -> Flow[AnyResult]:
+    answer = yield from _sent(to, request)
     run_id = answer.response.id
     differs = answer.response.payload_differs
-    # The call holds the payload, and the run may be parked for days.
-    del answer, call
+    # The request holds the payload, and the run may be parked for days.
+    del answer, request
     child: ChildResult = yield Park(parent, partial(parent.wait_for_run, run_id))
     # Only now: the server has the run parked until its wait is over.
     if differs:
         parent.note_difference(to.id, run_id)
-    return settled(child, to.task)
+    (opened,) = yield from packets.opened([child])
+    return settled(opened, to.task)

@@ -1,12 +1,14 @@
-"""Errors of the store: what can go wrong between oncue and PostgreSQL.
+"""Errors of the store: what can go wrong between oncue and PostgreSQL, or the object store.
 
 ::
 
     OncueError
     ├── Unavailable                 (503 on the wire)
-    │   └── DatabaseUnavailable     PostgreSQL does not answer, or stopped answering
+    │   ├── DatabaseUnavailable     PostgreSQL does not answer, or stopped answering
+    │   └── ObjectsUnavailable      the object store does not answer, or refuses
     └── StoreError
         ├── ServerTooOld            PostgreSQL before 15
+        ├── ObjectsMisconfigured    the setting names no object store, or one that cannot be opened
         ├── QueryError              a query file, its declaration and its rows do not agree
         ├── MigrationError
         │   ├── SchemaTooNew        the database was made by a newer oncue
@@ -31,6 +33,12 @@ class DatabaseUnavailable(Unavailable):
     code: ClassVar[str] = "database_unavailable"
 
 
+class ObjectsUnavailable(Unavailable):
+    """The object store does not answer, or refuses; send the request again later."""
+
+    code: ClassVar[str] = "objects_unavailable"
+
+
 class StoreError(OncueError):
     """Root of what the store raises on purpose, apart from a database that is away."""
 
@@ -41,6 +49,12 @@ class ServerTooOld(StoreError):
     """The PostgreSQL server is older than oncue supports."""
 
     code: ClassVar[str] = "server_too_old"
+
+
+class ObjectsMisconfigured(StoreError):
+    """The setting names no object store, or one that cannot be opened."""
+
+    code: ClassVar[str] = "objects_misconfigured"
 
 
 class QueryError(StoreError):

@@ -20,11 +20,12 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from oncue import telemetry
+from oncue.protocol.errors import RunStopped
 from oncue.protocol.failures import shown
 from oncue.protocol.work import Assignment, Ended, Failed, HandedBack, Outcome, OutOfMemory, Unloaded
 from oncue.sdk import execution
 from oncue.sdk.task import Task
-from oncue.worker import arguments, lifecycle, outcomes
+from oncue.worker import arguments, documents, lifecycle, outcomes
 from oncue.worker.base_execution import Stop
 from oncue.worker.isolation import isolated
 from oncue.worker.isolation.warm import WarmProcess
@@ -157,6 +158,25 @@ class Executor:
             run.session.waiting.has_process(run)
             run.future = run.session.loop.create_task(self._drive_process(run, assignment))
             return
+        if documents.is_apart(assignment):
+            run.future = run.session.loop.create_task(self._fetch(run, task, assignment))
+        else:
+            self._call(run, task, assignment)
+
+    async def _fetch(self, run: HeldRun, task: Task[Any, Any], assignment: Assignment) -> None:
+        try:
+            assignment = await documents.fetched(run, assignment)
+        except RunStopped:
+            # Whoever told it so sees to its end.
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay with a worker that is done with it
+            self._finish(run, documents.not_fetched(run, error))
+            return
+        run.future = None
+        self._call(run, task, assignment)
+
+    def _call(self, run: HeldRun, task: Task[Any, Any], assignment: Assignment) -> None:
+        """Call a task with a payload that is at hand. Sets ``current``, which the caller puts back."""
         execution.current.set(run)
         try:
             parameters = arguments.read(run, task, assignment)
@@ -178,7 +198,7 @@ class Executor:
             # A run may be parked for days; its payload lives as long as the task's own code wants it.
             del parameters
             value = await code
-            outcome = outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value)
+            outcome = await documents.stored(run, outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value))
         except BaseException as error:  # noqa: BLE001 - nothing that user code raises may end the worker
             outcome = outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error)
         self._finish(run, outcome)
@@ -237,7 +257,8 @@ def _on_thread(
     def call() -> None:
         try:
             value = code()
-            made.append(outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value))
+            outcome = outcomes.returned(run.run_id, run.epoch, run.ran_ms(), value)
+            made.append(documents.stored_blocking(run, outcome))
         except BaseException as error:  # noqa: BLE001 - nothing that user code raises may end the worker
             made.append(outcomes.raised(run.run_id, run.epoch, run.ran_ms(), error))
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.protocol import codec, durations, failures, limits
+from oncue.protocol import codec, durations, failures
 from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RetryAfter
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, OutOfMemory, Succeeded, Unloaded
@@ -33,9 +33,6 @@ def returned(run_id: str, epoch: int, ran_ms: int, value: object) -> Outcome:
     except Exception as error:  # noqa: BLE001 - the value may bring code of its own, which may raise anything
         message = f"the output cannot be stored: {_text(error)}"
         return _refused(run_id, epoch, ran_ms, type(error).__name__, message)
-    if len(output) > limits.MAX_OUTPUT_BYTES:
-        message = f"the output is {len(output):,} bytes; the limit is {limits.MAX_OUTPUT_BYTES:,}"
-        return _refused(run_id, epoch, ran_ms, "PayloadTooLarge", message)
     return Succeeded(run_id, epoch, ran_ms, msgspec.Raw(output))
 
 

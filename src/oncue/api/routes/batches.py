@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from oncue.api import bodies
+from oncue.api import bodies, offloading
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
-from oncue.engine import batch_reading, batch_rows, batches, giving_up
+from oncue.engine import batch_creating, batch_reading, batch_rows, batches, giving_up
 from oncue.engine.batches import Filled
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, UnprocessableRequest
@@ -51,7 +51,14 @@ async def create(call: Call, request: CreateBatchRequest) -> Answer:
     """Make an empty batch."""
     key = call.request_key
     made = await call.services.write(
-        lambda tx, effects: batches.create(tx, call.environment, request, request_key=key, effects=effects)
+        lambda tx, effects: batch_creating.create(
+            tx,
+            call.environment,
+            request,
+            request_key=key,
+            max_items=call.services.settings.max_batch_items,
+            effects=effects,
+        )
     )
     return Answer(made, HTTPStatus.OK if made.is_cached else HTTPStatus.ACCEPTED)
 
@@ -110,7 +117,7 @@ async def _fill(call: Call, batch: uuid.UUID) -> Filled:
     group: list[BatchItem] = []
     size = 0
     try:
-        async for number, line in bodies.lines(call.receive, call.services.settings.max_trigger_bytes):
+        async for number, line in bodies.lines(call.receive, call.services.settings.trigger_body_bytes):
             group.append(_decode(number, line))
             size += len(line)
             if len(group) >= _GROUP or size >= _GROUP_BYTES:
@@ -127,8 +134,12 @@ async def _fill(call: Call, batch: uuid.UUID) -> Filled:
 
 
 async def _fill_group(call: Call, batch: uuid.UUID, items: Sequence[BatchItem]) -> Filled:
+    light, refused = await offloading.payloads(call.services, call.environment, items)
+    limit = call.services.settings.max_payload_bytes
     return await call.services.write(
-        lambda tx, effects: batches.fill(tx, call.environment, batch, items, effects=effects)
+        lambda tx, effects: batches.fill(
+            tx, call.environment, batch, light, refusals=refused, max_payload_bytes=limit, effects=effects
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from oncue.api import named_runs
+from oncue.api import named_runs, offloading, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import replaying, rescheduling
@@ -16,19 +16,20 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     """Hold a delayed run until another moment."""
     run = ids.parse(ids.RUN, call.parameters["run"])
     when = rescheduling.plan(request.delay)
-    return Answer(
-        await call.services.write(
-            lambda tx, effects: rescheduling.reschedule(tx, call.environment, run, when, effects=effects)
-        )
+    view = await call.services.write(
+        lambda tx, effects: rescheduling.reschedule(tx, call.environment, run, when, effects=effects)
     )
+    return Answer(await run_views.addressed(call, view))
 
 
 @named_runs.by_any_name
 async def replay(call: Call, request: ReplayRequest) -> Answer:
     """Make a run that is asked to do what another one was."""
     wish = replaying.plan(ids.parse(ids.RUN, call.parameters["run"]), request, request_key=call.request_key)
+    wish = await offloading.replay(call.services, call.environment, wish)
+    limit = call.services.settings.max_payload_bytes
     (made,) = await call.services.write(
-        lambda tx, effects: replaying.replay(tx, call.environment, [wish], effects=effects)
+        lambda tx, effects: replaying.replay(tx, call.environment, [wish], max_payload_bytes=limit, effects=effects)
     )
     if isinstance(made, ApiError):
         raise made
@@ -52,7 +53,7 @@ ROUTES = (
         summary="Trigger what a run was asked to do once more",
         body=ReplayRequest,
         empty_body=ReplayRequest(),
-        limit=lambda settings: settings.max_trigger_bytes,
+        limit=lambda settings: settings.trigger_body_bytes,
         answer=ReplayResponse,
         errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     ),

@@ -7,12 +7,12 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import named_runs, query_values
+from oncue.api import named_runs, query_values, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
 from oncue.engine.reading import RunQuery
-from oncue.protocol import durations, ids, machines
+from oncue.protocol import codec, durations, ids, machines
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.failures import RunError
@@ -46,6 +46,9 @@ class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
     output: str | None = None
     """The document's text."""
     output_type: str | None = None
+    """``application/store``: the output is its path in the object store."""
+    output_presigned_url: str | None = None
+    """Where the output can be fetched, if it is kept there."""
     error: RunError | None = None
 
 
@@ -53,7 +56,8 @@ class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a run."""
     run = ids.parse(ids.RUN, call.parameters["run"])
-    return Answer(await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run)))
+    view = await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run))
+    return Answer(await run_views.addressed(call, view))
 
 
 async def list_runs(call: Call, _: None) -> Answer:
@@ -80,7 +84,20 @@ async def result(call: Call, _: None) -> Answer:
             raise NotFound(f"run {call.parameters['run']} has not ended yet; poll it, or ask again later")
         case ChildSucceeded(id=id_, task=task, output=output, output_type=output_type):
             text = bytes(output).decode() if output is not NOTHING else None
-            return Answer(RunResult(ok=True, id=id_, task_identifier=task, output=text, output_type=output_type))
+            address = None
+            if text is not None and output_type == codec.STORE:
+                text = msgspec.json.decode(text, type=str)
+                address = await run_views.address(call, text)
+            return Answer(
+                RunResult(
+                    ok=True,
+                    id=id_,
+                    task_identifier=task,
+                    output=text,
+                    output_type=output_type,
+                    output_presigned_url=address,
+                )
+            )
         case ChildFailed(id=id_, task=task, error=error):
             return Answer(RunResult(ok=False, id=id_, task_identifier=task, error=error))
 

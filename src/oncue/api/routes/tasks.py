@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from oncue.api import offloading
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import requests
@@ -17,7 +18,13 @@ _KEY_TTL: Final = b"idempotency-key-ttl"
 
 async def trigger(call: Call, request: TriggerRequest) -> Answer:
     """Make a run; callers that arrive together share a transaction."""
-    run = requests.plan(call.parameters["task"], _with_headers(call, request), request_key=call.request_key)
+    request = await offloading.payload(call.services, call.environment, _with_headers(call, request))
+    run = requests.plan(
+        call.parameters["task"],
+        request,
+        request_key=call.request_key,
+        max_payload_bytes=call.services.settings.max_payload_bytes,
+    )
     triggered = await call.services.triggers.submit(call.environment, run)
     return Answer(TriggerResponse(ids.show(ids.RUN, triggered.run_id), triggered.is_cached, triggered.payload_differs))
 
@@ -41,7 +48,7 @@ ROUTES = (
         handle=trigger,
         summary="Trigger a task",
         body=TriggerRequest,
-        limit=lambda settings: settings.max_trigger_bytes,
+        limit=lambda settings: settings.trigger_body_bytes,
         answer=TriggerResponse,
         errors=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),

@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from oncue.api import bodies, query_values
+from oncue.api import addresses, bodies, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tokens, waitpoints
@@ -108,9 +108,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _callback_url(call: Call, token: str, signature: str) -> str:
-    host = call.header(b"host") or "localhost"
-    scheme = call.header(b"x-forwarded-proto") or call.scope["scheme"]
-    return f"{scheme}://{host}/api/v1/waitpoints/tokens/{token}/callback/{signature}"
+    return f"{addresses.base(call)}/api/v1/waitpoints/tokens/{token}/callback/{signature}"
 
 
 ROUTES = (

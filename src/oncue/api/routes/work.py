@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from oncue import telemetry
-from oncue.api import claims
+from oncue.api import claims, offloading
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import attempts, batch_reading, workers
@@ -74,8 +74,9 @@ async def claim(call: Call, request: ClaimRequest) -> Answer:
 async def outcomes(call: Call, request: OutcomesRequest) -> Answer:
     """Record what became of runs."""
     worker = ids.parse(ids.WORKER, request.worker_id)
+    told = [await offloading.output(call.services, call.environment, outcome) for outcome in request.outcomes]
     lost = await call.services.write(
-        lambda tx, effects: attempts.report(tx, call.environment, worker, request.outcomes, effects=effects)
+        lambda tx, effects: attempts.report(tx, call.environment, worker, told, effects=effects)
     )
     call.services.polls.room_freed(worker)
     return Answer(OutcomesResponse(lost))
@@ -154,7 +155,7 @@ ROUTES = (
         handle=outcomes,
         summary="Report what became of runs",
         body=OutcomesRequest,
-        limit=lambda settings: settings.max_outcomes_bytes,
+        limit=lambda settings: settings.outcomes_body_bytes,
         answer=OutcomesResponse,
         errors=(HTTPStatus.REQUEST_ENTITY_TOO_LARGE,),
     ),

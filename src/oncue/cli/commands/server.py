@@ -57,7 +57,7 @@ def command(
     logs.set_up()
     where = (settings.host(host), settings.port(port))
     if inherited_socket is not None:
-        run_until_stopped(_serve_inherited(inherited_socket), serves=True)
+        run_until_stopped(_serve_inherited(inherited_socket, settings.folder(folder)), serves=True)
     elif processes == 1:
         run_until_stopped(_serve_alone(*where, settings.folder(folder), as_json=as_json), serves=True)
     else:
@@ -70,17 +70,17 @@ async def _serve_alone(host: str, port: int, folder: Path, *, as_json: bool) -> 
     with contextlib.closing(serve.bind(host, port)) as listening:
         async with database.opened(folder) as url:
             await serve.serve(
-                _server_settings(url), started=lambda at: _announce(at, 1, as_json=as_json), listening=listening
+                _server_settings(url, folder), started=lambda at: _announce(at, 1, as_json=as_json), listening=listening
             )
 
 
-async def _serve_inherited(descriptor: int) -> None:
+async def _serve_inherited(descriptor: int, folder: Path) -> None:
     from oncue.api import serve
 
     url = settings.database_url()
     assert url is not None, "the parent says which database"
     with contextlib.closing(socket.socket(fileno=descriptor)) as listening:
-        await serve.serve(_server_settings(url), started=lambda _: output.json("started"), listening=listening)
+        await serve.serve(_server_settings(url, folder), started=lambda _: output.json("started"), listening=listening)
 
 
 async def _serve_together(host: str, port: int, folder: Path, processes: int, *, as_json: bool) -> None:
@@ -95,21 +95,21 @@ async def _serve_together(host: str, port: int, folder: Path, processes: int, *,
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(processes):
-                        group.create_task(_keep_serving(listening.fileno(), url, started))
+                        group.create_task(_keep_serving(listening.fileno(), url, folder, started))
                     await started.wait()
                     _announce(serve.address(listening), processes, as_json=as_json)
             except* ChildFailed as failures:
                 raise failures.exceptions[0] from None
 
 
-async def _keep_serving(descriptor: int, url: str, started: asyncio.Event) -> None:
+async def _keep_serving(descriptor: int, url: str, folder: Path, started: asyncio.Event) -> None:
     """Keep one process serving until cancelled.
 
     Raises:
         ChildFailed: It ended before it ever served; it has said why.
     """
     while True:
-        async with _serving(descriptor, url) as child:
+        async with _serving(descriptor, url, folder) as child:
             if await child.told() is not None:
                 started.set()
             code = await child.ended()
@@ -120,9 +120,9 @@ async def _keep_serving(descriptor: int, url: str, started: asyncio.Event) -> No
 
 
 @asynccontextmanager
-async def _serving(descriptor: int, url: str) -> AsyncIterator[Child]:
+async def _serving(descriptor: int, url: str, folder: Path) -> AsyncIterator[Child]:
     child = await Child.start(
-        "server", "--inherited-socket", str(descriptor),
+        "server", "--inherited-socket", str(descriptor), "--folder", str(folder),
         environment={settings.DATABASE_URL.name: url}, tells=True, shares=[descriptor],
     )  # fmt: skip
     try:
@@ -131,11 +131,19 @@ async def _serving(descriptor: int, url: str) -> AsyncIterator[Child]:
         await child.stop()
 
 
-def _server_settings(url: str) -> "ServerSettings":
+def _server_settings(url: str, folder: Path) -> "ServerSettings":
     from oncue.api.settings import ServerSettings
 
     return ServerSettings(
-        database_url=url, bootstrap_key=settings.bootstrap_key(), max_recoveries=settings.max_recoveries()
+        database_url=url,
+        bootstrap_key=settings.bootstrap_key(),
+        max_recoveries=settings.max_recoveries(),
+        objects=settings.objects_url(folder),
+        offload_bytes=settings.offload_bytes(),
+        max_payload_bytes=settings.max_payload_bytes(),
+        max_output_bytes=settings.max_output_bytes(),
+        max_batch_items=settings.max_batch_items(),
+        retention=settings.retention(),
     )
 
 

@@ -53,3 +53,9 @@ set revoked_at = oncue.now()
 where key.id = :id::int
   and key.revoked_at is null
 returning key.id;
+
+-- name: signing_secret :maybe SigningSecret
+-- What signs addresses of an environment's objects: derived, so that it is no other address's signature.
+select sha256('objects'::bytea || environment.callback_secret) as secret
+from oncue.environments as environment
+where environment.id = :id::int;

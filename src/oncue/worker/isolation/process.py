@@ -22,10 +22,11 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from oncue import telemetry
+from oncue.protocol.errors import RunStopped
 from oncue.protocol.work import HandedBack, Outcome
 from oncue.sdk import execution
 from oncue.sdk.task import Task
-from oncue.worker import arguments, lifecycle, loops, outcomes
+from oncue.worker import arguments, documents, lifecycle, loops, outcomes
 from oncue.worker.base_execution import Stop
 from oncue.worker.isolation.channel import Channel
 from oncue.worker.isolation.messages import Done, Settled, StopNow
@@ -86,7 +87,11 @@ def _run_async(held: RemoteRun, task: Task[Any, Any], channel: Channel) -> NoRet
 async def _called(held: RemoteRun, task: Task[Any, Any]) -> Outcome | None:
     execution.current.set(held)
     try:
-        parameters = arguments.read(held, task, held.assignment)
+        assignment = await documents.fetched(held, held.assignment)
+    except Exception as error:  # noqa: BLE001 - nothing may go unreported
+        return documents.not_fetched(held, error)
+    try:
+        parameters = arguments.read(held, task, assignment)
     except Exception as error:  # noqa: BLE001 - an annotation's own code may raise anything
         return arguments.not_read(held, error)
     outcome = await _awaited(held, lifecycle.around(held, task, parameters), parameters)
@@ -99,7 +104,7 @@ async def _awaited(
 ) -> Outcome | None:
     try:
         value = await function(*parameters)
-        return outcomes.returned(held.run_id, held.epoch, 0, value)
+        return await documents.stored(held, outcomes.returned(held.run_id, held.epoch, 0, value))
     except BaseException as error:  # noqa: BLE001 - nothing that user code raises may go unreported
         return None if held.stopped is not None else outcomes.raised(held.run_id, held.epoch, 0, error)
 
@@ -115,7 +120,13 @@ def _run_plain(held: RemoteRun, task: Task[Any, Any], channel: Channel) -> NoRet
     channel.listen(lambda news: _hear(held, news, interruption.send))
     execution.current.set(held)
     try:
-        parameters = arguments.read(held, task, held.assignment)
+        assignment = documents.fetched_blocking(held, held.assignment)
+    except Exception as error:  # noqa: BLE001 - nothing may go unreported
+        _end(channel, documents.not_fetched(held, error))
+    except RunStopped:
+        _end(channel, None)
+    try:
+        parameters = arguments.read(held, task, assignment)
     except Exception as error:  # noqa: BLE001 - an annotation's own code may raise anything
         _end(channel, arguments.not_read(held, error))
     outcome = interruption.call(lifecycle.around(held, task, parameters), parameters)
@@ -146,7 +157,7 @@ class _Interruption:
             held.check()
             value = function(*parameters)
             self._is_due = False
-            return outcomes.returned(held.run_id, held.epoch, 0, value)
+            return documents.stored_blocking(held, outcomes.returned(held.run_id, held.epoch, 0, value))
         except BaseException as error:  # noqa: BLE001 - nothing that user code raises may go unreported
             self._is_due = False
             return None if held.stopped is not None else outcomes.raised(held.run_id, held.epoch, 0, error)

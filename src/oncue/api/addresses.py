@@ -1,0 +1,10 @@
+"""Addresses: how a caller reaches this server, for what is handed out to be called later."""
+
+from oncue.api.calls import Call
+
+
+def base(call: Call) -> str:
+    """Return the address under which a call has reached the server, without a slash at the end."""
+    host = call.header(b"host") or "localhost"
+    scheme = call.header(b"x-forwarded-proto") or call.scope["scheme"]
+    return f"{scheme}://{host}"

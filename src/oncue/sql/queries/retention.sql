@@ -1,0 +1,91 @@
+-- name: first_kept :one Day
+-- The first day whose runs are kept: so long ago, or that of the oldest run in progress, which may ask for its children.
+select least(
+    (oncue.now() at time zone 'UTC')::date - :days::int,
+    (
+        select (oncue.moment_of(live.run_id) at time zone 'UTC')::date
+        from oncue.live as live
+        where live.epoch > 0
+        order by live.run_id
+        limit 1
+    )
+) as day;
+
+-- name: old_days :many Day
+-- The days before another of which there is a partition, oldest first.
+select to_date(right(child.relname, 8), 'YYYYMMDD') as day
+from pg_inherits as inherits
+join pg_class as child on child.oid = inherits.inhrelid
+where inherits.inhparent = 'oncue.runs'::regclass
+  and child.relname ~ '^runs_[0-9]{8}$'
+  and to_date(right(child.relname, 8), 'YYYYMMDD') < :before::date
+order by day;
+
+-- name: drop_day :one Dropped
+-- Drop the runs of a day, unless one of them has not ended.
+select oncue.drop_runs_partition(:day::date) as dropped;
+
+-- name: delete_strays :none
+-- Delete at most :limit runs that have ended and have no partition of a day.
+delete from oncue.runs_default as run
+where (run.env_id, run.id) in (
+    select stray.env_id, stray.id
+    from oncue.runs_default as stray
+    where stray.created_at < :before::date::timestamp at time zone 'UTC'
+      and not exists (
+          select
+          from oncue.live as live
+          where live.env_id = stray.env_id and live.run_id = stray.id
+      )
+    limit :limit::int
+);
+
+-- name: delete_logs :none
+-- Delete at most :limit lines that runs of days before another have logged.
+delete from oncue.run_logs as line
+where (line.env_id, line.run_id, line.epoch, line.number) in (
+    select old.env_id, old.run_id, old.epoch, old.number
+    from oncue.environments as environment
+    join oncue.run_logs as old
+      on old.env_id = environment.id
+     and old.run_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    limit :limit::int
+);
+
+-- name: delete_links :none
+-- Delete at most :limit links of batches of days before another.
+delete from oncue.batch_links as link
+where (link.env_id, link.batch_id, link.item_id) in (
+    select old.env_id, old.batch_id, old.item_id
+    from oncue.environments as environment
+    join oncue.batch_links as old
+      on old.env_id = environment.id
+     and old.batch_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    limit :limit::int
+);
+
+-- name: delete_batches :none
+-- Delete at most :limit batches of days before another that are done or were given up.
+delete from oncue.batches as batch
+where (batch.env_id, batch.id) in (
+    select old.env_id, old.id
+    from oncue.environments as environment
+    join oncue.batches as old
+      on old.env_id = environment.id
+     and old.id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where old.finished_at is not null or old.aborted is not null
+    limit :limit::int
+);
+
+-- name: delete_waitpoints :none
+-- Delete at most :limit tokens and moments of days before another that are settled.
+delete from oncue.waitpoints as waitpoint
+where (waitpoint.env_id, waitpoint.id) in (
+    select old.env_id, old.id
+    from oncue.environments as environment
+    join oncue.waitpoints as old
+      on old.env_id = environment.id
+     and old.id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where old.settled_at is not null
+    limit :limit::int
+);

@@ -1,0 +1,56 @@
+"""Opening: from an address to the store that it names."""
+
+import datetime
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from oncue.store.errors import ObjectsMisconfigured
+from oncue.store.objects.bucket import Bucket
+from oncue.store.objects.folder import Folder
+
+Objects: TypeAlias = Bucket
+"""Where objects are kept."""
+
+CLOUDS: Final = ("s3", "gs", "az", "azure", "abfs", "abfss")
+"""Schemes of addresses that name a cloud's store."""
+
+_PATIENCE: Final = datetime.timedelta(seconds=10)
+"""For all attempts of one call: below what a client waits for an answer."""
+
+
+def open_objects(address: str) -> Bucket:
+    """Return the store that an address names; nothing is sent yet.
+
+    Args:
+        address: ``s3://bucket/prefix``, ``gs://...``, ``az://...``, ``file:///folder`` or a folder's path.
+
+    Raises:
+        ObjectsMisconfigured: It names none, or one without what it needs to be reached.
+    """
+    scheme, separator, _ = address.partition("://")
+    if not separator:
+        return Folder(Path(address))
+    if scheme == "file":
+        return Folder(Path(url2pathname(urlsplit(address).path)))
+    if scheme not in CLOUDS:
+        raise ObjectsMisconfigured(
+            f"{scheme[:20]!r} is no kind of object store; expected a folder's path, or an address that begins with "
+            f"{', '.join(f'{each}://' for each in CLOUDS)}"
+        )
+    try:
+        store = from_url(
+            address,
+            client_options={"connect_timeout": datetime.timedelta(seconds=5)},
+            retry_config={"max_retries": 3, "retry_timeout": _PATIENCE},
+        )
+    except (BaseError, ValueError) as error:
+        raise ObjectsMisconfigured(
+            f"the object store {scheme}:// cannot be opened ({str(error).splitlines()[0]}); see the environment "
+            "variables of its cloud"
+        ) from error
+    return Bucket(store)
