@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.embedded",
     "tests.fixtures.stack",
     "tests.fixtures.commands",
+    "tests.fixtures.s3",
 ]

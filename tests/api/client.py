@@ -45,7 +45,7 @@ class Client:
         """Send a request; a path is sent as it is, encoded by the caller."""
         data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
         url = URL(path, encoded=True)
-        async with self._session.request(method, url, data=data, **options) as response:
+        async with self._session.request(method, url, **{"data": data, **options}) as response:
             raw = await response.read()
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status, msgspec.json.decode(raw) if raw else None, headers)

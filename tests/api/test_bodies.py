@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oncue.api import bodies
-from oncue.protocol.errors import BadRequest, ConnectionFailed, PayloadTooLarge
+from oncue.protocol.errors import BadRequest, ConnectionFailed
 
 
 class Inner(msgspec.Struct, rename="camel"):
@@ -78,17 +78,17 @@ async def test_lines_are_the_same_however_they_are_cut(texts: list[bytes], size:
 
     found = [found async for found in bodies.lines(Arriving(pieces), 100)]
 
-    assert found == [(number, text) for number, text in enumerate(texts, 1) if text.strip()]
+    assert found == [(number, text, False) for number, text in enumerate(texts, 1) if text.strip()]
 
 
-async def test_line_beyond_the_limit_is_refused_before_it_ends() -> None:
-    arriving = Arriving([b"ok\n", *[b"x" * 60] * 1_000])
+async def test_line_beyond_the_limit_keeps_its_beginning_only() -> None:
+    arriving = Arriving([b"ok\n", *[b"x" * 6_000] * 1_000, b"\nnext\n", b"y" * 101])
 
-    with pytest.raises(PayloadTooLarge, match="line 2 is longer than 100 bytes"):
-        _ = [found async for found in bodies.lines(arriving, 100)]
+    found = [found async for found in bodies.lines(arriving, 100)]
 
-    # Two more pieces were enough.
-    assert len(arriving._messages) == 1_001 - 2
+    assert [(line.number, line.is_cut, len(line.text)) for line in found] == [
+        (1, False, 2), (2, True, 8_192), (3, False, 4), (4, True, 101),
+    ]  # fmt: skip
 
 
 async def test_stream_that_breaks_off_is_not_taken_for_whole() -> None:

@@ -125,14 +125,15 @@ async def test_long_body_is_refused_with_size_and_limit(database_url: str) -> No
         declared = await client.post(TRIGGER, {"payload": "x" * 5_000})
         line = await client.post(
             f"/api/v3/batches/{(await client.post('/api/v3/batches', {'runCount': 1})).body['id']}/items",
-            json.dumps({"index": 0, "task": "add", "payload": "x" * 5_000}).encode(),
+            json.dumps({"payload": "x" * 5_000, "index": 0, "task": "add"}).encode(),
             headers=NDJSON,
         )
 
     assert fits.status == 200
     assert (declared.status, declared.body["code"]) == (413, "payload_too_large")
     assert declared.body["error"].endswith("bytes or more; the limit is 1,000")
-    assert (line.status, line.body["error"]) == (413, "line 1 is longer than 1,000 bytes, the limit of a line")
+    assert (line.status, line.body["code"]) == (413, "payload_too_large")
+    assert line.body["error"].endswith("does not begin with index and task; send these first")
 
 
 async def test_streamed_body_is_cut_at_the_limit(database_url: str) -> None:

@@ -15,7 +15,8 @@ from oncue import item, runs, tasks
 from oncue.protocol import ids
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, TriggerOptions, TriggerRequest
 from oncue.sdk import connections, requests, settings
-from oncue.sdk.requests import Answer, Call
+from oncue.sdk.answers import Answer
+from oncue.sdk.requests import Call
 from tests.e2e.conftest import Run
 from tests.fixtures.stack import Stack
 

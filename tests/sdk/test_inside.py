@@ -29,7 +29,7 @@ from oncue import (
 from oncue.protocol.codec import encode
 from oncue.protocol.failures import BuiltInError
 from oncue.protocol.work import ChildFailed, ChildSucceeded
-from oncue.sdk import filling, requests
+from oncue.sdk import answers, filling, requests
 
 from .conftest import FakeApi, FakeRun, Reply
 
@@ -89,7 +89,7 @@ async def test_waiting_reads_output_as_annotated(api: FakeApi, inside: FakeRun, 
 async def test_parked_call_keeps_nothing_of_its_request(api: FakeApi, inside: FakeRun, child: Any) -> None:
     def parts() -> list[Any]:
         gc.collect()
-        kinds = (requests.Call, requests.HttpRequest, requests.Answer, filling.Batch)
+        kinds = (requests.Call, requests.HttpRequest, answers.Answer, filling.Batch)
         return [each for each in gc.get_objects() if isinstance(each, kinds)]
 
     others = {id(each) for each in parts()}

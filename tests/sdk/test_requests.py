@@ -15,8 +15,9 @@ from oncue.protocol.errors import (
     UnprocessableRequest,
 )
 from oncue.protocol.triggers import TriggerRequest
-from oncue.sdk import requests
-from oncue.sdk.requests import ITEM_STREAMS, JSON_CALLS, Answer, NoAnswer
+from oncue.sdk import answers, requests
+from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.requests import ITEM_STREAMS, JSON_CALLS
 from oncue.sdk.settings import Settings
 
 WHERE = Settings("http://localhost:3030", "tr_dev_sk_secret")
@@ -61,7 +62,7 @@ def test_task_id_is_one_path_segment() -> None:
     ],
 )
 def test_error_bodies_are_read_in_each_form(body: bytes, message: str, code: type[Exception]) -> None:
-    error = requests.refusal(answer(422, body), WHERE)
+    error = answers.refusal(answer(422, body), WHERE)
 
     assert type(error) is code
     assert error.message == message
@@ -73,11 +74,11 @@ def test_error_bodies_are_read_in_each_form(body: bytes, message: str, code: typ
      (500, ServerError), (502, ServerError)],
 )  # fmt: skip
 def test_status_decides_the_class_without_a_code(status: int, raised: type[Exception]) -> None:
-    assert type(requests.refusal(answer(status, b'{"error":"no"}'), WHERE)) is raised
+    assert type(answers.refusal(answer(status, b'{"error":"no"}'), WHERE)) is raised
 
 
 def test_refused_key_is_told_where_to_get_one() -> None:
-    error = requests.refusal(answer(401, b'{"error":"Invalid or Missing API key"}'), WHERE)
+    error = answers.refusal(answer(401, b'{"error":"Invalid or Missing API key"}'), WHERE)
 
     assert "TRIGGER_SECRET_KEY" in str(error)
     assert "oncue keys create" in str(error)

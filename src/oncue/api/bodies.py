@@ -6,7 +6,7 @@ here for every body: PostgreSQL cannot hold them. Payloads pass through unread.
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Receive
@@ -20,6 +20,8 @@ _EXPECTED: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<found>[
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _PLACE: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?\$(?P<path>[^`]*)`", re.DOTALL)
 _SHOWN_CHARS: Final = 200
+_KEPT_BYTES: Final = 8 * 1024
+"""Of a line that is too long."""
 
 
 async def read(call: Call, limit_bytes: int) -> bytes:
@@ -50,18 +52,27 @@ async def read(call: Call, limit_bytes: int) -> bytes:
     return bytes(parts)
 
 
-async def lines(receive: Receive, limit_bytes: int) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield the lines of a body as they arrive, each with its number from 1; blank ones are left out.
+class Line(NamedTuple):
+    """A line of a body."""
+
+    number: int
+    """From 1."""
+    text: bytes
+    is_cut: bool = False
+    """It was longer than a line may be; this is how it begins."""
+
+
+async def lines(receive: Receive, limit_bytes: int) -> AsyncIterator[Line]:
+    """Yield the lines of a body as they arrive; blank ones are left out.
 
     Args:
-        limit_bytes: The longest line; no more than that is held at once.
+        limit_bytes: The longest line. Of a longer one only the beginning is kept, and no more is held at once.
 
     Raises:
-        PayloadTooLarge: A line is longer.
         ConnectionFailed: The client went away.
     """
     rest = bytearray()
-    searched, number, more = 0, 0, True
+    searched, number, more, is_cut = 0, 0, True, False
     while more:
         message = await receive()
         rest += _part(message)
@@ -69,16 +80,17 @@ async def lines(receive: Receive, limit_bytes: int) -> AsyncIterator[tuple[int, 
         start = 0
         while (end := rest.find(b"\n", max(start, searched))) >= 0:
             number += 1
-            line = bytes(rest[start:end])
-            start = end + 1
-            _check_line(len(line), number, limit_bytes)
-            if line.strip():
-                yield number, line
+            line = _line(number, rest[start:end], limit_bytes, is_cut=is_cut)
+            start, is_cut = end + 1, False
+            if line.text.strip():
+                yield line
         del rest[:start]
+        if len(rest) > limit_bytes:
+            is_cut = True
+            del rest[_KEPT_BYTES:]
         searched = len(rest)
-        _check_line(len(rest), number + 1, limit_bytes)
     if rest.strip():
-        yield number + 1, bytes(rest)
+        yield _line(number + 1, rest, limit_bytes, is_cut=is_cut)
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, what: str = "the body") -> T:
@@ -138,9 +150,10 @@ def _check_declared(declared: str, limit_bytes: int) -> None:
         raise _too_large(int(declared), limit_bytes)
 
 
-def _check_line(size: int, number: int, limit_bytes: int) -> None:
-    if size > limit_bytes:
-        raise PayloadTooLarge(f"line {number} is longer than {limit_bytes:,} bytes, the limit of a line")
+def _line(number: int, text: bytearray, limit_bytes: int, *, is_cut: bool) -> Line:
+    if is_cut or len(text) > limit_bytes:
+        return Line(number, bytes(text[:_KEPT_BYTES]), is_cut=True)
+    return Line(number, bytes(text))
 
 
 def _too_large(size: int, limit_bytes: int) -> ApiError:

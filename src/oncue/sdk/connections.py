@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from oncue.sdk.requests import Answer, HttpRequest, NoAnswer
+from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.requests import HttpRequest
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

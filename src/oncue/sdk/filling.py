@@ -20,7 +20,7 @@ from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, IdempotencyKeyOptions, TriggerOptions
 from oncue.protocol.work import ChildResult
-from oncue.sdk import flows, idempotency, items, option_values, packets, requests, triggering
+from oncue.sdk import answers, flows, idempotency, items, option_values, packets, requests, triggering
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park, Sleep
 from oncue.sdk.handles import BatchHandle, RunHandle
@@ -292,7 +292,7 @@ def failed(
         phase=phase,
         item_count=count,
         batch_id=batch_id,
-        retry_after_ms=requests.retry_after_ms(error, at),
+        retry_after_ms=answers.retry_after_ms(error, at),
         cause=error,
     )
 

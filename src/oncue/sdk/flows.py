@@ -13,8 +13,9 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from oncue.protocol.errors import CallerCancelled, ConnectionFailed, LeaseLost, RunCancelled, RunLost
-from oncue.sdk import requests, settings
-from oncue.sdk.requests import Answer, Call, NoAnswer
+from oncue.sdk import answers, requests, settings
+from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.requests import Call
 
 if TYPE_CHECKING:
     from oncue.protocol.work import ChildResult, WaitpointSettled
@@ -112,7 +113,7 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
     if isinstance(reply, NoAnswer):
         message = f"the object store did not answer while {what} ({reply.error}); try again later"
         raise ConnectionFailed(message) from reply.error
-    raise requests.said(reply, f"the object store refused while {what}: ")
+    raise answers.said(reply, f"the object store refused while {what}: ")
 
 
 def _repeated(
@@ -144,7 +145,7 @@ def failure(reply: Answer | NoAnswer, where: settings.Settings) -> Exception:
         )
         error.__cause__ = reply.error
         return error
-    return requests.refusal(reply, where)
+    return answers.refusal(reply, where)
 
 
 def now() -> Flow[float]:

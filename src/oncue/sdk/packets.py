@@ -19,8 +19,9 @@ from oncue.protocol.packets import Kind
 from oncue.protocol.triggers import BatchItem, TriggerRequest
 from oncue.protocol.work import ChildResult, ChildSucceeded
 from oncue.sdk import flows, requests, settings
+from oncue.sdk.answers import Answer
 from oncue.sdk.flows import Flow, Together
-from oncue.sdk.requests import Answer, HttpRequest
+from oncue.sdk.requests import HttpRequest
 
 Asked = TypeVar("Asked", TriggerRequest, BatchItem)
 
@@ -51,7 +52,8 @@ def stored(document: msgspec.Raw, type_: str, kind: Kind, name: str | None = Non
     named = name or packets.name(content, type_)
     address = yield from flows.exchange(requests.packet_upload(named, len(content), kind))
     put = HttpRequest("PUT", address.presigned_url, {"Content-Type": type_}, content)
-    yield from flows.transfer(put, f"a {kind} of {len(content):,} bytes was being stored")
+    article = "an" if kind == "output" else "a"
+    yield from flows.transfer(put, f"{article} {kind} of {len(content):,} bytes was being stored")
     return address.storage_path
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from oncue.protocol import limits
 from oncue.protocol.queues import QueueAction, QueuePage, QueueView
-from oncue.sdk import flows, queue_refs, requests, transport
+from oncue.sdk import answers, flows, queue_refs, requests, transport
 from oncue.sdk.queue_refs import QueueRef
 
 PAGE: Final = 100
@@ -174,7 +174,7 @@ def _post(queue: QueueRef, act: str, **body: object) -> requests.Call[QueueView]
     return requests.Call("POST", named.path + act, _state, content)
 
 
-def _state(answer: requests.Answer) -> QueueView:
+def _state(answer: answers.Answer) -> QueueView:
     return _decode(answer.body)
 
 

@@ -7,18 +7,18 @@ Life of a run, this module's part::
     sdk/triggering -> Call -> sdk/flows.exchange -> HttpRequest -> transport
 """
 
-import datetime
 import functools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from oncue.protocol import metadata, packets, runs, tokens, triggers, work
-from oncue.protocol.errors import ApiError, RateLimited, Unauthorized, from_response
+from oncue.protocol.errors import ApiError
 from oncue.sdk import settings
+from oncue.sdk.answers import Answer, NoAnswer, reset_at
 
 T = TypeVar("T")
 
@@ -50,24 +50,6 @@ TRANSFERS: Final = Policy(first_s=0.5, factor=2.0, longest_s=5.0, jitter=True)
 
 _PASSING: Final = frozenset({408, 409, 429})
 """Statuses that pass, besides the server's own failures."""
-
-
-class Answer(NamedTuple):
-    """What the server said."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Looked up in lower case."""
-    body: bytes
-    at: float
-    """When it came, by this machine's clock, in epoch seconds."""
-
-
-class NoAnswer(NamedTuple):
-    """The server could not be reached, or fell silent."""
-
-    error: Exception
-    at: float
 
 
 class Call(NamedTuple, Generic[T]):
@@ -289,31 +271,6 @@ def wait_before_retry(reply: Answer | NoAnswer, attempt: int, policy: Policy, dr
     return policy.backoff_s(attempt, draw)
 
 
-def refusal(answer: Answer, where: settings.Settings) -> ApiError:
-    """Return the error that the server raised, as its class."""
-    error = said(answer)
-    if isinstance(error, Unauthorized):
-        return Unauthorized(
-            f"{where.api_url} does not accept the key in {settings.SECRET_KEY}; make one with `oncue keys create`, and "
-            f"check that it belongs to this server, which says: {error.message}",
-            status=answer.status,
-        )
-    return error
-
-
-def said(answer: Answer, before: str = "") -> ApiError:
-    """Return the error that an answer tells of; ``before`` begins its message."""
-    message, code = _error_of(answer)
-    return from_response(answer.status, code, before + message, reset_at=_reset_at(answer))
-
-
-def retry_after_ms(error: Exception, at: float) -> int | None:
-    """Return how many milliseconds from ``at`` a rate limit ends, where that was the reason."""
-    if not isinstance(error, RateLimited) or error.reset_at is None:
-        return None
-    return max(0, round((error.reset_at.timestamp() - at) * 1000))
-
-
 @functools.cache
 def version() -> str:
     """Return the version of the installed package."""
@@ -334,37 +291,13 @@ def _may_help(answer: Answer) -> bool:
 
 
 def _rate_limit_wait(answer: Answer, policy: Policy, draw: float) -> float | None:
-    reset_at = _reset_at(answer)
-    if reset_at is not None and reset_at.timestamp() > answer.at:
-        return reset_at.timestamp() - answer.at + draw
+    ends_at = reset_at(answer)
+    if ends_at is not None and ends_at.timestamp() > answer.at:
+        return ends_at.timestamp() - answer.at + draw
     seconds = answer.headers.get("retry-after", "")
     if policy.heeds_retry_after and seconds.isdecimal():
         return float(seconds)
     return None
-
-
-def _reset_at(answer: Answer) -> datetime.datetime | None:
-    try:
-        return datetime.datetime.fromtimestamp(int(answer.headers["x-ratelimit-reset"]) / 1000, datetime.UTC)
-    except (KeyError, ValueError, OverflowError, OSError):
-        return None
-
-
-def _error_of(answer: Answer) -> tuple[str, str | None]:
-    """Return the message and code of an error body, in each form that wire contract §1.4 knows."""
-    try:
-        body = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, RecursionError):
-        body = None
-    match body:
-        case {"error": {"message": str(message), **inner}}:
-            code = inner.get("code")
-        case {"error": str(message)}:
-            code = body.get("code")
-        case _:
-            text = answer.body[:200].decode(errors="replace").strip()
-            message, code = f"{answer.status} {text}".strip(), None
-    return message, code if isinstance(code, str) else None
 
 
 def _trigger_answer(answer: Answer) -> TriggerAnswer:

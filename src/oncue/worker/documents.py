@@ -1,7 +1,7 @@
 """Documents: a run's large payload, fetched before its code is called, and its large output, stored after.
 
-A server or an object store that is away is waited for, as it is with every outcome: what the run has done is not done
-again because of it. Whatever else is refused fails the run.
+A server or an object store that is away, or takes nothing, is waited for, as it is with every outcome: what the run has
+done is not done again because of it. Whatever else is refused fails the run.
 
 Life of a run, this module's part::
 
@@ -9,12 +9,20 @@ Life of a run, this module's part::
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from oncue.protocol import codec, failures
-from oncue.protocol.errors import ApiError, ConnectionFailed, RateLimited, ServerError
+from oncue.protocol.errors import (
+    ApiError,
+    ConnectionFailed,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    Unauthorized,
+)
 from oncue.protocol.failures import InternalError
 from oncue.protocol.work import Assignment, Failed, Outcome, Succeeded
 from oncue.sdk import packets, transport
@@ -24,6 +32,10 @@ from oncue.worker.base_execution import BaseExecution
 from oncue.worker.outage import Outage
 
 T = TypeVar("T")
+
+_AWAY: Final = (ConnectionFailed, ServerError, RateLimited)
+_NOT_TAKEN: Final = (*_AWAY, NotFound, PermissionDenied, Unauthorized)
+"""No bucket, or no right to write there, is the operator's to mend; the run has done its work."""
 
 
 def is_apart(assignment: Assignment) -> bool:
@@ -73,7 +85,7 @@ def stored_blocking(run: BaseExecution, outcome: Outcome) -> Outcome:
 
 
 def _fetched(run: BaseExecution, assignment: Assignment) -> Flow[Assignment]:
-    payload, type_ = yield from _until_there(run, lambda: packets.fetched(assignment.payload))
+    payload, type_ = yield from _until_there(run, lambda: packets.fetched(assignment.payload), _AWAY)
     return msgspec.structs.replace(assignment, payload=payload, payload_type=type_)
 
 
@@ -81,7 +93,9 @@ def _stored(run: BaseExecution, outcome: Succeeded) -> Flow[Outcome]:
     # By the execution: one that counts no more must not write over the output of the one that does.
     name = f"runs/{run.run_id}/{run.epoch}/output.json"
     try:
-        path = yield from _until_there(run, lambda: packets.stored(outcome.output, outcome.output_type, "output", name))
+        path = yield from _until_there(
+            run, lambda: packets.stored(outcome.output, outcome.output_type, "output", name), _NOT_TAKEN
+        )
     except ApiError as error:
         refused = outcomes.refused_by_server(outcome, error)
         assert refused is not None
@@ -89,12 +103,12 @@ def _stored(run: BaseExecution, outcome: Succeeded) -> Flow[Outcome]:
     return msgspec.structs.replace(outcome, output=packets.reference(path), output_type=codec.STORE)
 
 
-def _until_there(run: BaseExecution, begin: Callable[[], Flow[T]]) -> Flow[T]:
-    """Carry a flow out, from its start again and again while the server or the object store is away."""
+def _until_there(run: BaseExecution, begin: Callable[[], Flow[T]], passing: tuple[type[ApiError], ...]) -> Flow[T]:
+    """Carry a flow out, from its start again and again while it fails for a reason that may pass."""
     outage = Outage("document.held_up")
     while True:
         run.check()
         try:
             return (yield from begin())
-        except (ConnectionFailed, ServerError, RateLimited) as error:
+        except passing as error:
             yield Sleep(outage.failed(error, run_id=run.run_id, task=run.task_id))

@@ -17,7 +17,7 @@ import msgspec
 from oncue.protocol import work
 from oncue.protocol.errors import ConnectionFailed, ServerError
 from oncue.protocol.logs import LogsKept, LogsRequest
-from oncue.sdk import connections, requests
+from oncue.sdk import answers, connections, requests
 from oncue.sdk.settings import Settings
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class Link:
             raise ConnectionFailed(f"no answer from {self._where.api_url} ({reason})") from error
         if response.status >= 400:  # noqa: PLR2004 - the class of statuses, as HTTP has it
             headers = {name.lower(): value for name, value in response.headers.items()}
-            raise requests.refusal(requests.Answer(response.status, headers, text, 0.0), self._where)
+            raise answers.refusal(answers.Answer(response.status, headers, text, 0.0), self._where)
         try:
             return read.decode(text)
         except msgspec.MsgspecError as error:

@@ -27,7 +27,7 @@ from oncue.protocol.errors import (
     UnprocessableRequest,
 )
 from oncue.protocol.metadata import MetadataView, Operation
-from oncue.sdk import connections, flows, requests, settings
+from oncue.sdk import answers, connections, flows, requests, settings
 from oncue.sdk.context import RunInfo
 from oncue.sdk.metadata_buffer import Group, MetadataBuffer, Target
 from oncue.worker.outage import Outage
@@ -163,7 +163,7 @@ class MetadataFlusher:
             # Kept as it is, with its key, so that one whose answer got lost counts once.
             self._request = (group, requests.http_request(call, where))
         answer = await connections.send(self._request[1], _TIMEOUT_S, time.time)
-        if isinstance(answer, requests.NoAnswer) or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+        if isinstance(answer, answers.NoAnswer) or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             error = flows.failure(answer, where)
             assert isinstance(error, ApiError)
             raise error

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
-
-from oncue.api import bodies, offloading
+from oncue.api import bodies, item_lines, offloading
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import batch_creating, batch_reading, batch_rows, batches, giving_up
 from oncue.engine.batches import Filled
 from oncue.protocol import ids, limits
-from oncue.protocol.errors import BadRequest, UnprocessableRequest
+from oncue.protocol.errors import ApiError, BadRequest
 from oncue.protocol.triggers import (
     AbortBatchRequest,
     AbortBatchResponse,
@@ -35,16 +33,6 @@ from oncue.protocol.triggers import (
 _GROUP: Final = 500
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson"})
-_item: Final = msgspec.json.Decoder(BatchItem)
-
-
-class _Position(msgspec.Struct, frozen=True):
-    """What can still be said of an item that does not fit."""
-
-    index: int | None = None
-
-
-_position: Final = msgspec.json.Decoder(_Position)
 
 
 async def create(call: Call, request: CreateBatchRequest) -> Answer:
@@ -115,30 +103,40 @@ async def _fill(call: Call, batch: uuid.UUID) -> Filled:
     total = Filled(0, 0)
     under_way: asyncio.Task[Filled] | None = None
     group: list[BatchItem] = []
+    too_long: dict[int, ApiError] = {}
     size = 0
+    limit = call.services.settings.trigger_body_bytes
     try:
-        async for number, line in bodies.lines(call.receive, call.services.settings.trigger_body_bytes):
-            group.append(_decode(number, line))
-            size += len(line)
+        async for line in bodies.lines(call.receive, limit):
+            item = item_lines.read(line)
+            group.append(item)
+            size += len(line.text)
+            if line.is_cut:
+                too_long[item.index] = item_lines.too_long(line, limit)
             if len(group) >= _GROUP or size >= _GROUP_BYTES:
                 total = await _add(total, under_way)
-                under_way = asyncio.create_task(_fill_group(call, batch, group))
-                group, size = [], 0
+                under_way = asyncio.create_task(_fill_group(call, batch, group, too_long))
+                group, too_long, size = [], {}, 0
         total = await _add(total, under_way)
         under_way = None
     finally:
         # A stream that breaks off keeps what it brought; nothing may run on unobserved.
         if under_way is not None:
             await asyncio.wait([under_way])
-    return await _add(total, asyncio.create_task(_fill_group(call, batch, group))) if group else total
+    if not group:
+        return total
+    return await _add(total, asyncio.create_task(_fill_group(call, batch, group, too_long)))
 
 
-async def _fill_group(call: Call, batch: uuid.UUID, items: Sequence[BatchItem]) -> Filled:
-    light, refused = await offloading.payloads(call.services, call.environment, items)
+async def _fill_group(
+    call: Call, batch: uuid.UUID, items: Sequence[BatchItem], too_long: dict[int, ApiError]
+) -> Filled:
+    light, heavy = await offloading.payloads(call.services, call.environment, items)
+    refusals = {**heavy, **too_long}
     limit = call.services.settings.max_payload_bytes
     return await call.services.write(
         lambda tx, effects: batches.fill(
-            tx, call.environment, batch, light, refusals=refused, max_payload_bytes=limit, effects=effects
+            tx, call.environment, batch, light, refusals=refusals, max_payload_bytes=limit, effects=effects
         )
     )
 
@@ -148,23 +146,6 @@ async def _add(total: Filled, under_way: asyncio.Task[Filled] | None) -> Filled:
         return total
     done = await under_way
     return Filled(total.accepted + done.accepted, total.deduplicated + done.deduplicated)
-
-
-def _decode(number: int, line: bytes) -> BatchItem:
-    try:
-        return _item.decode(line)
-    except msgspec.ValidationError as error:
-        raise UnprocessableRequest(f"Invalid item at {_place(number, line)}: {bodies.explain(str(error))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"Invalid JSON at line {number}: {error}") from None
-
-
-def _place(number: int, line: bytes) -> str:
-    try:
-        index = _position.decode(line).index
-    except msgspec.ValidationError:
-        index = None
-    return f"line {number}" if index is None else f"index {index}"
 
 
 ROUTES = (

@@ -45,7 +45,8 @@ def open_objects(address: str) -> Bucket:
     try:
         store = from_url(
             address,
-            client_options={"connect_timeout": datetime.timedelta(seconds=5)},
+            # An operator who writes http:// means it.
+            client_options={"connect_timeout": datetime.timedelta(seconds=5), "allow_http": True},
             retry_config={"max_retries": 3, "retry_timeout": _PATIENCE},
         )
     except (BaseError, ValueError) as error:
