@@ -1,5 +1,7 @@
 """What the environment can say."""
 
+import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,53 @@ def test_number_of_recoveries_is_taken_from_the_environment(monkeypatch: pytest.
     assert settings.max_recoveries() == 0
     monkeypatch.setenv("ONCUE_MAX_RECOVERIES", "30000")
     assert settings.max_recoveries() == 30_000
+
+
+def test_sizes_and_places_are_those_of_the_server_by_default(tmp_path: Path) -> None:
+    usual = ServerSettings(database_url="")
+
+    assert settings.objects_url(tmp_path) == str(tmp_path / "objects")
+    assert settings.offload_bytes() == usual.offload_bytes == 524_288
+    assert settings.max_payload_bytes() == usual.max_payload_bytes == 10_485_760
+    assert settings.max_output_bytes() == usual.max_output_bytes == 104_857_600
+    assert settings.max_batch_items() == usual.max_batch_items == 1_000
+    assert settings.retention() is usual.retention is None
+
+
+def test_sizes_and_places_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in (
+        ("ONCUE_OBJECTS_URL", "s3://bucket/here"),
+        ("ONCUE_OFFLOAD_BYTES", "2048"),
+        ("ONCUE_MAX_PAYLOAD_BYTES", "1000000000"),
+        ("ONCUE_MAX_OUTPUT_BYTES", "1024"),
+        ("ONCUE_MAX_BATCH_ITEMS", "1"),
+        ("ONCUE_RETENTION_DAYS", "30"),
+    ):
+        monkeypatch.setenv(name, value)
+
+    assert settings.objects_url(tmp_path) == "s3://bucket/here"
+    assert (settings.offload_bytes(), settings.max_payload_bytes()) == (2_048, 1_000_000_000)
+    assert (settings.max_output_bytes(), settings.max_batch_items()) == (1_024, 1)
+    assert settings.retention() == datetime.timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("ONCUE_OFFLOAD_BYTES", "1023", settings.offload_bytes),
+        ("ONCUE_MAX_PAYLOAD_BYTES", "10MB", settings.max_payload_bytes),
+        ("ONCUE_MAX_OUTPUT_BYTES", "1000000001", settings.max_output_bytes),
+        ("ONCUE_MAX_BATCH_ITEMS", "0", settings.max_batch_items),
+        ("ONCUE_RETENTION_DAYS", "-1", settings.retention),
+    ],
+)
+def test_size_that_cannot_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Callable[[], object]
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"{name}='{value}' is not accepted; expected a"):
+        read()
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "3030.0", "½"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 
@@ -55,6 +56,8 @@ class FakeApi:
         self.seen: list[Seen] = []
         self.prepared: dict[str, deque[Reply]] = defaultdict(deque)
         self.url = ""
+        self.stored: dict[str, tuple[bytes, str]] = {}
+        """What the object store beside it holds: content and type, by path."""
 
     def prepare(self, route: str, *replies: Reply) -> None:
         """Answer the next requests whose ``METHOD /path`` begins with ``route`` so, in this order."""
@@ -63,6 +66,17 @@ class FakeApi:
     @property
     def paths(self) -> list[str]:
         return [f"{seen.method} {seen.path}" for seen in self.seen]
+
+    def store(self, seen: Seen) -> Reply:
+        """Answer as an object store does."""
+        key = seen.path.partition("?")[0]
+        if seen.method == "PUT":
+            self.stored[key] = (seen.body, seen.headers["content-type"])
+            return Reply(200, b"")
+        if key not in self.stored:
+            return Reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        content, type_ = self.stored[key]
+        return Reply(200, content, {"content-type": type_})
 
     def answer(self, seen: Seen) -> Reply:
         self.seen.append(seen)
@@ -81,6 +95,19 @@ class FakeApi:
                 count = len(seen.lines)
                 filled = {"itemsAccepted": count, "itemsDeduplicated": 0, "sealed": True, "runCount": count}
                 return Reply(200, {"id": batch_id, **filled})
+            case _:
+                return self.answer_about_packets(seen)
+
+    def answer_about_packets(self, seen: Seen) -> Reply:
+        match seen.path.split("/"):
+            case ["", "api", "v2", "packets", named]:
+                name = unquote(named.partition("?")[0])
+                stored = {"presignedUrl": f"{self.url}/store/{name}?signed=1", "storagePath": f"2030-01-31/{name}"}
+                return Reply(200, stored)
+            case ["", "api", "v1", "packets", path]:
+                return Reply(200, {"presignedUrl": f"{self.url}/store/{unquote(path).partition('/')[2]}?signed=2"})
+            case ["", "store", *_]:
+                return self.store(seen)
             case _:
                 return Reply(404, {"error": "Not found"}, {"x-should-retry": "false"})
 
@@ -104,6 +131,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         do_GET = _serve  # noqa: N815 - found by its name
         do_POST = _serve  # noqa: N815 - same
+        do_PUT = _serve  # noqa: N815 - same
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             pass
