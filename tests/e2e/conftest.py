@@ -22,6 +22,8 @@ EVERYDAY = (
     "isolated",
     "streams",
     "large",
+    "values",
+    "page",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from oncue.protocol import ids, limits
+from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BatchPhase, BatchTriggerError, PayloadValidationError
 from oncue.protocol.triggers import BatchItem, CreateBatchRequest, IdempotencyKeyOptions, TriggerOptions
 from oncue.protocol.work import ChildResult
-from oncue.sdk import answers, flows, idempotency, items, option_values, packets, requests, triggering
+from oncue.sdk import answers, flows, idempotency, items, option_values, packets, requests, settings, triggering
 from oncue.sdk.execution import Execution
 from oncue.sdk.flows import Flow, Park, Sleep
 from oncue.sdk.handles import BatchHandle, RunHandle
@@ -108,9 +108,10 @@ def counted(found: list[object]) -> list[object]:
     """Return items of which there are as many as a batch may have; errors as for ``collected``."""
     if not found:
         raise ValueError("items is empty; a batch has 1 item or more")
-    if len(found) > limits.MAX_BATCH_ITEMS:
+    limit = settings.max_batch_items()
+    if len(found) > limit:
         raise BatchTriggerError(
-            f"the batch has {len(found):,} items; the limit is {limits.MAX_BATCH_ITEMS:,}, so trigger several batches, "
+            f"the batch has {len(found):,} items; the limit is {limit:,}, so trigger several batches, "
             "or give an iterator, which is sent as a stream",
             phase="create",
             item_count=len(found),

@@ -14,6 +14,7 @@ SECRET_KEY: Final = "TRIGGER_SECRET_KEY"  # noqa: S105 - the variable's name
 API_URL: Final = "TRIGGER_API_URL"
 EVICT_ALWAYS: Final = "ONCUE_EVICT_ALWAYS"
 OFFLOAD_BYTES: Final = "ONCUE_OFFLOAD_BYTES"
+MAX_BATCH_ITEMS: Final = "ONCUE_MAX_BATCH_ITEMS"
 DEFAULT_API_URL: Final = "http://localhost:3030"
 
 _MOST_DIGITS: Final = 12
@@ -94,11 +95,24 @@ def offload_bytes() -> int:
     Raises:
         SettingsError: The variable is no such size.
     """
-    text = os.environ.get(OFFLOAD_BYTES, "").strip()
+    return _number(OFFLOAD_BYTES, limits.OFFLOAD_BYTES, "a number of bytes")
+
+
+def max_batch_items() -> int:
+    """Return how many items a batch may have that is not a stream; the server has the last word.
+
+    Raises:
+        SettingsError: The variable is no such number.
+    """
+    return _number(MAX_BATCH_ITEMS, limits.MAX_BATCH_ITEMS, "a whole number")
+
+
+def _number(name: str, default: int, accepted: str) -> int:
+    text = os.environ.get(name, "").strip()
     if not text:
-        return limits.OFFLOAD_BYTES
+        return default
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise SettingsError(f"{OFFLOAD_BYTES}={text[:20]!r} is not accepted; expected a number of bytes")
+        raise SettingsError(f"{name}={text[:20]!r} is not accepted; expected {accepted}")
     return int(text)
 
 
