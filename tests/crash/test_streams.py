@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 
 from oncue import item, tasks
+from oncue.sdk import settings
 from tests.crash.test_scenarios import PROGRAM, SHORT_LEASE, are, is_blocked, runs_of
+from tests.fixtures.relay import Relay
 from tests.fixtures.stack import Server, Stack, called, eventually
 
 ITEMS = 2_500
@@ -81,6 +83,37 @@ async def test_stream_outlives_its_server(own_stack: Stack, tmp_path: Path, mome
     assert found == {("COMPLETED_SUCCESSFULLY", number) for number in range(ITEMS)}
     connection = await asyncpg.connect(own_stack.database_url)
     assert await connection.fetchval("select count(*) from oncue.runs") == ITEMS
+    assert await connection.fetchval("select count(*) from oncue.batches where sealed_at is not null") == 1
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("mark", "stream"), [(b"POST /api/v3/batches ", True), (b"/seal ", True), (b"/items ", False)], ids=str
+)
+async def test_answer_that_is_lost_with_the_server_costs_nothing(
+    own_stack: Stack, tmp_path: Path, mark: bytes, stream: bool
+) -> None:
+    server = own_stack.start_server(**SHORT_LEASE)
+    ledger = str(tmp_path / "ledger")
+    count = ITEMS if stream else 100
+    # The answer has come as far as the relay: what it tells of is committed.
+    relay = Relay(server.url, mark, lambda: _killed(own_stack, server))
+    items = (item([ledger, number]) for number in range(count))
+
+    async with relay.running():
+        settings.configure(api_url=relay.url, secret_key=server.key)
+        handle = await tasks.batch_trigger("crash-plain-leaf", items if stream else list(items))
+    with called(server):
+        worker = own_stack.start_worker(PROGRAM)
+        await worker.announced()
+        await eventually(lambda: are(own_stack, "true", 0), "all end", within_s=60)
+        found = await runs_of(own_stack, handle.batch_id)
+
+    assert relay.has_lost
+    assert handle.run_count == count
+    assert found == {("COMPLETED_SUCCESSFULLY", number) for number in range(count)}
+    connection = await asyncpg.connect(own_stack.database_url)
+    assert await connection.fetchval("select count(*) from oncue.runs") == count
     assert await connection.fetchval("select count(*) from oncue.batches where sealed_at is not null") == 1
     await connection.close()
 
