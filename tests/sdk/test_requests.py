@@ -17,7 +17,7 @@ from oncue.protocol.errors import (
 from oncue.protocol.triggers import TriggerRequest
 from oncue.sdk import answers, requests
 from oncue.sdk.answers import Answer, NoAnswer
-from oncue.sdk.requests import ITEM_STREAMS, JSON_CALLS
+from oncue.sdk.requests import ITEM_STREAMS, JSON_CALLS, OPEN_STREAMS
 from oncue.sdk.settings import Settings
 
 WHERE = Settings("http://localhost:3030", "tr_dev_sk_secret")
@@ -112,6 +112,25 @@ def test_json_calls_wait_as_the_contract_says(reply: Answer | NoAnswer, attempt:
 )
 def test_item_streams_wait_with_jitter(reply: Answer, attempt: int, wait: float | None) -> None:
     assert requests.wait_before_retry(reply, attempt, ITEM_STREAMS, 0.5) == wait
+
+
+@pytest.mark.parametrize(
+    ("reply", "counts"),
+    [
+        (answer(429, x_ratelimit_reset="103000"), False),
+        (answer(429, retry_after="9"), False),
+        (answer(429, x_ratelimit_reset="99000", retry_after="9"), False),
+        (answer(429), True),
+        (answer(429, x_ratelimit_reset="99000"), True),
+        (answer(429, retry_after="0"), True),
+        (answer(500, retry_after="9"), True),
+        (NoAnswer(OSError("refused"), 100.0), True),
+    ],
+)
+def test_named_waits_of_open_streams_are_no_attempts(reply: Answer | NoAnswer, *, counts: bool) -> None:
+    assert requests.counts_as_attempt(reply, OPEN_STREAMS) is counts
+    assert requests.counts_as_attempt(reply, ITEM_STREAMS)
+    assert requests.counts_as_attempt(reply, JSON_CALLS)
 
 
 def test_waits_never_exceed_thirty_seconds() -> None:

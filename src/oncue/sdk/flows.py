@@ -122,10 +122,10 @@ def _repeated(
     """Send a request until it is answered well, or sending it again would not help."""
     attempt = 0
     while True:
-        attempt += 1
         reply: Answer | NoAnswer = yield Send(request, timeout_s)
         if _is_good(reply):
             return reply
+        attempt += requests.counts_as_attempt(reply, policy)
         wait = requests.wait_before_retry(reply, attempt, policy, random.random())  # noqa: S311 - spreads load
         if wait is None or (until is not None and reply.at + wait > until):
             return reply

@@ -35,6 +35,8 @@ class Policy(NamedTuple):
     longest_s: float = 30.0
     jitter: bool = False
     heeds_retry_after: bool = False
+    waits_out_limits: bool = False
+    """Whether a refusal by a rate limit that says until when counts as no attempt."""
 
     def backoff_s(self, attempt: int, draw: float) -> float:
         """Return how many seconds to wait after an attempt; ``draw``, 0 to 1, stretches it where there is jitter."""
@@ -44,6 +46,9 @@ class Policy(NamedTuple):
 
 JSON_CALLS: Final = Policy()
 ITEM_STREAMS: Final = Policy(factor=2.0, jitter=True, heeds_retry_after=True)
+OPEN_STREAMS: Final = ITEM_STREAMS._replace(waits_out_limits=True)
+"""Of a stream without end, which no limit lets through at once: it takes as long as that asks for."""
+
 TRANSFERS: Final = Policy(first_s=0.5, factor=2.0, longest_s=5.0, jitter=True)
 """Documents to the object store and from there."""
 
@@ -106,14 +111,14 @@ def create_batch(request: triggers.CreateBatchRequest) -> Call[CreateBatchAnswer
     return Call("POST", "/api/v3/batches", _create_batch_answer, _encode(request))
 
 
-def fill_batch(batch_id: str, lines: bytes) -> Call[triggers.FillBatchResponse]:
+def fill_batch(batch_id: str, lines: bytes, *, policy: Policy = ITEM_STREAMS) -> Call[triggers.FillBatchResponse]:
     """Send a batch its items, one JSON object on each line (wire contract §2.3)."""
     return Call(
         "POST",
         f"/api/v3/batches/{quote(batch_id, safe='')}/items",
         _reading(triggers.FillBatchResponse),
         lines,
-        policy=ITEM_STREAMS,
+        policy=policy,
         content_type="application/x-ndjson",
         keyed=False,
     )
@@ -269,6 +274,14 @@ def wait_before_retry(reply: Answer | NoAnswer, attempt: int, policy: Policy, dr
         if limited is not None:
             return limited
     return policy.backoff_s(attempt, draw)
+
+
+def counts_as_attempt(reply: Answer | NoAnswer, policy: Policy) -> bool:
+    """Return whether what became of an attempt is counted against the policy's attempts."""
+    if not policy.waits_out_limits or isinstance(reply, NoAnswer) or reply.status != 429:  # noqa: PLR2004 - as above
+        return True
+    # A wait of nothing, as a faulty proxy may ask for, would never end.
+    return not (_rate_limit_wait(reply, policy, 0.0) or 0.0) > 0.0
 
 
 @functools.cache

@@ -252,7 +252,7 @@ def _poured(
 
 def _sent(batch_id: str, lines: bytes, count: int) -> Flow[None]:
     try:
-        yield from flows.exchange(requests.fill_batch(batch_id, lines))
+        yield from flows.exchange(requests.fill_batch(batch_id, lines, policy=requests.OPEN_STREAMS))
     except ApiError as error:
         at = yield from flows.now()
         message = f"could not send the items up to {count:,} of batch {batch_id}"
