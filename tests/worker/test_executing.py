@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import datetime
 import os
 import threading
 from pathlib import Path
@@ -147,6 +148,14 @@ FAILURES: list[tuple[BaseException, str, bool, int | None]] = [
         700,
     ),
     (BatchTriggerError("broken", phase="create", item_count=1, retry_after_ms=700), "broken", True, None),
+    (
+        BatchTriggerError("late", phase="create", item_count=1, retry_after_ms=0, cause=RateLimited("wait")),
+        "late",
+        True,
+        None,
+    ),
+    (RateLimited("slow down"), "slow down", True, None),
+    (RateLimited("late", reset_at=datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)), "late", True, None),
 ]
 
 

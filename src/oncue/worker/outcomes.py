@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from oncue.protocol import codec, durations, failures
-from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RetryAfter
+from oncue.protocol.errors import AbortRun, BatchTriggerError, PayloadValidationError, RateLimited, RetryAfter
 from oncue.protocol.failures import BuiltInError, InternalError
 from oncue.protocol.work import Ended, Failed, HandedBack, Outcome, OutOfMemory, Succeeded, Unloaded
 
@@ -54,7 +54,9 @@ def raised(run_id: str, epoch: int, ran_ms: int, error: BaseException) -> Failed
             except ValueError as bad:
                 message = f"{message} ({bad})"
         case BatchTriggerError(is_rate_limited=True):
-            retry_after_ms = error.retry_after_ms
+            retry_after_ms = _ahead(error.retry_after_ms)
+        case RateLimited(reset_at=datetime.datetime() as reset_at):
+            retry_after_ms = _ahead((reset_at - datetime.datetime.now(datetime.UTC)) // _ONE_MS)
         case _:
             pass
     return Failed(
@@ -92,6 +94,11 @@ def refused_by_server(outcome: Outcome, error: Exception) -> Outcome | None:
             return None
         case Unloaded():
             return HandedBack(outcome.run_id, outcome.epoch)
+
+
+def _ahead(wait_ms: int | None) -> int | None:
+    """Return a wait until a moment; None where that is past, by a clock that differs: the task's own pauses hold."""
+    return wait_ms if wait_ms is not None and wait_ms > 0 else None
 
 
 def _refused(run_id: str, epoch: int, ran_ms: int, name: str, message: str) -> Failed:
