@@ -44,6 +44,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
         "a run's process could not be given a control group; its memory and CPU time are looked at instead",
     ),
     "leave.failed": (logging.WARNING, "a worker could not say good-bye; its runs come back when its lease runs out"),
+    "limit.reached": (
+        logging.WARNING,
+        "an environment sent more than its rate limit allows and was told when to come back; said once a minute",
+    ),
     "logs.dropped": (
         logging.WARNING,
         "lines that tasks logged were given up: too many, or the server will not have them",

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -46,6 +48,31 @@ def test_other_commands_join_the_postgres_that_runs(oncue: Commands) -> None:
 
     assert oncue("runs", "list", TRIGGER_API_URL=url, TRIGGER_SECRET_KEY=secret).returncode == 0
     assert is_healthy(url)
+
+
+def test_servers_limit_production_as_the_environment_says(
+    anyio_backend: str, database_url: str, oncue: Commands
+) -> None:
+    key = KEY.replace("dev", "prod")
+    said = {"ONCUE_RATE_LIMIT_REQUESTS": "2+1/3600s", "ONCUE_RATE_LIMIT_BATCH_ITEMS": "off"}
+    url = oncue.serve(DATABASE_URL=database_url, ONCUE_BOOTSTRAP_SECRET_KEY=key, **said)
+    statuses = []
+    for _ in range(3):
+        request = urllib.request.Request(f"{url}/api/v1/runs", headers={"Authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                statuses.append(answer.status)
+        except urllib.error.HTTPError as error:
+            statuses.append(error.code)
+
+    assert statuses == [200, 200, 429]
+
+
+def test_rate_limit_that_is_none_ends_the_server(oncue: Commands) -> None:
+    failed = oncue("server", "--port", "0", ONCUE_RATE_LIMIT_REQUESTS="many")
+
+    assert failed.returncode != 0
+    assert "ONCUE_RATE_LIMIT_REQUESTS='many' is no rate limit; expected <capacity>+<refill>/<seconds>s" in failed.stderr
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -8,6 +8,7 @@ import pytest
 
 from oncue.api.settings import ServerSettings
 from oncue.cli import settings
+from oncue.engine.rate_limits import RateLimit
 from oncue.protocol.errors import SettingsError
 
 
@@ -88,6 +89,32 @@ def test_size_that_cannot_be_is_refused(
 
     with pytest.raises(SettingsError, match=f"{name}='{value}' is not accepted; expected a"):
         read()
+
+
+def test_rate_limits_are_as_said_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ServerSettings(database_url="")
+    defaults = [settings.rate_limit(each) for each in (settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_BATCH_ITEMS)]
+    monkeypatch.setenv("ONCUE_RATE_LIMIT_REQUESTS", "750+250/10s")
+    monkeypatch.setenv("ONCUE_RATE_LIMIT_BATCH_ITEMS", " OFF ")
+
+    assert defaults == [(100_000, 100_000, 10), (1_000_000, 500_000, 10)]
+    assert [RateLimit(*found) for found in defaults if found] == [
+        told.rate_limit_requests,
+        told.rate_limit_batch_items,
+    ]
+    assert settings.rate_limit(settings.RATE_LIMIT_REQUESTS) == (750, 250, 10)
+    assert settings.rate_limit(settings.RATE_LIMIT_BATCH_ITEMS) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["750", "750+250", "750+250/10", "0+250/10s", "750+0/10s", "750+250/0s", "-1+1/1s", "1+1/86401s",
+             "1000000001+1/1s", "1.5+1/1s", "750 + 250 / 10s", "none", "1+1/1m", "½+1/1s", "1+1/1s" * 50],
+)  # fmt: skip
+def test_rate_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ONCUE_RATE_LIMIT_BATCH_ITEMS", text)
+
+    with pytest.raises(SettingsError, match=r"ONCUE_RATE_LIMIT_BATCH_ITEMS='.* expected .*750\+250/10s.*or off"):
+        settings.rate_limit(settings.RATE_LIMIT_BATCH_ITEMS)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "3030.0", "½"])

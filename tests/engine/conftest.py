@@ -192,7 +192,7 @@ class Engine:
     async def create_batch(self, count: int, **fields: Any) -> str:
         asked = CreateBatchRequest(count, **fields)
         made = await self.run(lambda tx: batch_creating.create(tx, self.environment, asked, effects=self.effects))
-        return made.id
+        return made.response.id
 
     async def fill_batch(self, batch: str, *items: BatchItem) -> tuple[int, int, bool]:
         """Return (accepted, deduplicated, sealed)."""

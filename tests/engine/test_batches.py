@@ -262,6 +262,6 @@ async def test_key_used_for_a_batch_names_the_same_batch(engine: Engine) -> None
                 tx, engine.environment, CreateBatchRequest(2), request_key="k", effects=engine.effects
             )
         )
-        return made.id
+        return made.response.id
 
     assert await create() == await create()

@@ -3,9 +3,10 @@
 Clients of the wire contract send a request again unless told not to; ``x-should-retry: false`` goes with every
 refusal that sending again cannot cure.
 
-Source: wire contract §1.3, §1.4.
+Source: wire contract §1.3, §1.4, §1.5.
 """
 
+import math
 import traceback
 import uuid
 from http import HTTPStatus
@@ -17,10 +18,10 @@ from starlette.types import Send
 
 from oncue import telemetry
 from oncue.api.calls import Answer
-from oncue.protocol.errors import ApiError, OncueError, Unavailable
+from oncue.api.rate_limiting import Standing
+from oncue.protocol.errors import ApiError, OncueError, RateLimited, Unavailable
 
 encode: Final = msgspec.json.Encoder().encode
-_JSON: Final = (b"content-type", b"application/json")
 _NO_RETRY: Final = (b"x-should-retry", b"false")
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 _FRAMES: Final = 8
@@ -34,10 +35,26 @@ class ErrorBody(msgspec.Struct, frozen=True):
     code: str
 
 
+class RateLimitBody(msgspec.Struct, frozen=True, rename="camel"):
+    """Which rate limit was reached and when to come back, as a problem of RFC 9457 and as ``ErrorBody`` says it."""
+
+    title: str
+    status: int
+    type: str
+    detail: str
+    reset: int
+    """Epoch milliseconds."""
+    limit: int
+    remaining: int
+    seconds_until_reset: int
+    error: str
+    code: str
+
+
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send an answer."""
     body = answer.body if isinstance(answer.body, bytes) else encode(answer.body)
-    headers = [_JSON, (b"content-length", b"%d" % len(body)), *answer.headers]
+    headers = [(b"content-type", answer.media_type), (b"content-length", b"%d" % len(body)), *answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -48,6 +65,34 @@ def refusal(status: int, message: str, code: str, *, headers: tuple[tuple[bytes,
     if is_client_error and status not in _CURED_BY_TIME:
         headers = (*headers, _NO_RETRY)
     return Answer(ErrorBody(message, code), status, headers)
+
+
+def rate_limited(message: str, standing: Standing) -> Answer:
+    """Return the answer that says when to come back; its rate-limit headers are those of every answer."""
+    seconds = max(1, math.ceil(standing.wait_s))
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    body = RateLimitBody(
+        title=status.phrase,
+        status=status,
+        type="about:blank",
+        detail=message,
+        reset=standing.reset_ms,
+        limit=standing.limit,
+        remaining=standing.remaining,
+        seconds_until_reset=seconds,
+        error=message,
+        code=RateLimited.code,
+    )
+    return Answer(body, status, ((b"retry-after", b"%d" % seconds),), b"application/problem+json")
+
+
+def rate_limit_headers(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what an answer says of a rate limit."""
+    return (
+        (b"x-ratelimit-limit", b"%d" % standing.limit),
+        (b"x-ratelimit-remaining", b"%d" % standing.remaining),
+        (b"x-ratelimit-reset", b"%d" % standing.reset_ms),
+    )
 
 
 def from_error(error: Exception, *, method: str, path: str) -> Answer:

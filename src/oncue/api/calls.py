@@ -1,16 +1,23 @@
 """Calls: one HTTP request as a handler sees it, and what it answers.
 
-A handler gets its call authenticated and its body decoded; it makes one engine call and returns an ``Answer``.
+A handler gets its call authenticated and its body decoded; it makes one engine call and returns an ``Answer``. What it
+does by the piece it pays for with tokens of a rate limit.
 """
 
+import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
+from oncue.engine.rate_limits import Kind
 from oncue.engine.rows import Environment
-from oncue.protocol.errors import BadRequest
+from oncue.protocol.errors import ApiError, BadRequest, RateLimited
 
 REQUEST_KEY: Final = b"x-trigger-request-idempotency-key"
 _MAX_REQUEST_KEY_LENGTH: Final = 256
@@ -23,6 +30,16 @@ class Answer(NamedTuple):
     """Encoded as JSON; bytes are sent as they are."""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    media_type: bytes = b"application/json"
+
+
+class Charge:
+    """Tokens that were taken for something; those that it turns out not to need are given back."""
+
+    __slots__ = ("used",)
+
+    def __init__(self, taken: int) -> None:
+        self.used = taken
 
 
 class Call:
@@ -32,14 +49,17 @@ class Call:
         services: The running server.
         environment: Where the caller may act; set once the key has been checked.
         parameters: The path's, decoded, by name.
+        standing: The rate limit that the answer tells of, if any.
     """
 
-    __slots__ = ("environment", "parameters", "receive", "scope", "services")
+    __slots__ = ("environment", "parameters", "receive", "scope", "services", "standing")
 
     environment: Environment
+    parameters: dict[str, str]
 
-    def __init__(self, services: Services, scope: Scope, receive: Receive, parameters: dict[str, str]) -> None:
-        self.services, self.scope, self.receive, self.parameters = services, scope, receive, parameters
+    def __init__(self, services: Services, scope: Scope, receive: Receive) -> None:
+        self.services, self.scope, self.receive = services, scope, receive
+        self.standing: Standing | None = None
 
     def header(self, name: bytes) -> str | None:
         """Return a header by its lower-case name."""
@@ -78,6 +98,36 @@ class Call:
                 f"{REQUEST_KEY.decode()} has {len(key)} characters; expected at most {_MAX_REQUEST_KEY_LENGTH}"
             )
         return key or None
+
+    async def take(self, kind: Kind, amount: int = 1) -> Standing | None:
+        """Take tokens of one of the environment's rate limits, and return where it stands.
+
+        Raises:
+            RateLimited: There are not enough; the answer tells of this limit then.
+        """
+        standing = await self.services.rate_limits.take(self.environment, kind, amount)
+        if standing is not None and standing.refusal is not None:
+            self.standing = standing
+            reset_at = datetime.datetime.fromtimestamp(standing.reset_ms / 1000, datetime.UTC)
+            raise RateLimited(standing.refusal, reset_at=reset_at)
+        return standing
+
+    @asynccontextmanager
+    async def charged(self, kind: Kind, amount: int) -> AsyncIterator[Charge]:
+        """Take tokens for what the block does; errors as for ``take``.
+
+        They are given back where the block is refused, and as far as it says that it used fewer. Where the server
+        fails they are not: what the block did may have been stored.
+        """
+        await self.take(kind, amount)
+        charge = Charge(amount)
+        try:
+            yield charge
+        except ApiError as error:
+            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                await self.services.rate_limits.give_back(self.environment, kind, amount)
+            raise
+        await self.services.rate_limits.give_back(self.environment, kind, amount - charge.used)
 
     async def disconnected(self) -> None:
         """Return once the client has gone. Only after the body has been read."""

@@ -15,18 +15,24 @@ from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
-from oncue.api.answers import ErrorBody
+from oncue.api.answers import ErrorBody, RateLimitBody
 from oncue.api.routing import Route
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _JSON: Final = "application/json"
+_PROBLEM: Final = "application/problem+json"
+_RATE_LIMIT_HEADERS: Final = {
+    "x-ratelimit-limit": "how much the limit lets through at once",
+    "x-ratelimit-remaining": "how much of it is left",
+    "x-ratelimit-reset": "epoch milliseconds when there is enough again, or else all of it",
+}
 _COMMON_ERRORS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     """Return the OpenAPI document of a table."""
-    described: list[Any] = [ErrorBody]
+    described: list[Any] = [ErrorBody, RateLimitBody]
     for route in routes:
         described += [type_ for type_ in (route.body, route.lines, route.answer) if type_ is not None]
     twins = _Twins()
@@ -86,6 +92,14 @@ def _responses(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
         responses[str(status.value)] = {
             "description": status.phrase,
             "content": {_JSON: {"schema": schema_of(ErrorBody)}},
+        }
+    if route.is_rate_limited or HTTPStatus.TOO_MANY_REQUESTS in route.errors:
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        told = {"retry-after": "seconds", **_RATE_LIMIT_HEADERS}
+        responses[str(status.value)] = {
+            "description": status.phrase,
+            "headers": {name: {"description": said, "schema": {"type": "integer"}} for name, said in told.items()},
+            "content": {_PROBLEM: {"schema": schema_of(RateLimitBody)}},
         }
     return responses
 

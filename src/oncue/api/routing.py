@@ -1,8 +1,8 @@
 """Routing: the table of routes, from which requests are dispatched and the OpenAPI document is made.
 
 A path is matched segment by segment before it is decoded, so a task id may hold an encoded slash. Every request passes
-here the same way: key checked, body read and decoded, handler called, answer encoded. There is no framework between
-the server and the table; it is mounted in Starlette's router beside whatever else the application serves.
+here the same way: key checked, rate limit asked, body read and decoded, handler called, answer encoded. There is no
+framework between the server and the table; it is mounted in Starlette's router beside whatever else is served.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 from oncue.api import answers, bodies
 from oncue.api.calls import Answer, Call
 from oncue.api.settings import ServerSettings
-from oncue.protocol.errors import BadRequest
+from oncue.engine.rate_limits import REQUESTS
+from oncue.protocol.errors import BadRequest, RateLimited
 
 Body = TypeVar("Body")
 
@@ -54,6 +55,14 @@ class Route(Generic[Body]):
     query: Sequence[str] = ()
     """Names of the query's parameters."""
     authenticated: bool = True
+    rate_limited: bool = True
+    """Whether it takes a token of the caller's environment. What a worker reports does not: a run that has ended must
+    not go on, nor one that goes on be taken for lost, because others call too often."""
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether it takes a token; without a key there is nobody to take it from."""
+        return self.authenticated and self.rate_limited
 
 
 class Api(BaseRoute):
@@ -78,33 +87,27 @@ class Api(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        methods: dict[str, _Compiled] = scope["oncue.methods"]
+        method = scope["method"]
+        found = methods.get("GET" if method == "HEAD" else method)
+        if found is None:
+            await answers.send_answer(send, _method_not_allowed(method, methods))
+            return
+        call = Call(scope["app"].state.services, scope, receive)
         try:
-            answer = await self._answer(scope, receive)
+            answer = await _answer(found, call)
         except Exception as error:  # every fault becomes an answer  # noqa: BLE001
-            answer = answers.from_error(error, method=scope["method"], path=scope["path"])
+            if isinstance(error, RateLimited) and call.standing is not None:
+                answer = answers.rate_limited(error.message, call.standing)
+            else:
+                answer = answers.from_error(error, method=method, path=scope["path"])
+        if call.standing is not None:
+            answer = answer._replace(headers=(*answer.headers, *answers.rate_limit_headers(call.standing)))
         await answers.send_answer(send, answer)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:  # noqa: ANN401 - Starlette's signature
         """Refuse: these routes have no names."""
         raise NoMatchFound(name, path_params)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        methods: dict[str, _Compiled] = scope["oncue.methods"]
-        method = scope["method"]
-        found = methods.get("GET" if method == "HEAD" else method)
-        if found is None:
-            return _method_not_allowed(method, methods)
-        route = found.route
-        services = scope["app"].state.services
-        call = Call(services, scope, receive, found.parameters(scope["oncue.segments"]))
-        if route.authenticated:
-            call.environment = await services.keys.authenticate(call.header(b"authorization"))
-        body = None
-        if found.decoder is not None:
-            content = await bodies.read(call, route.limit(services.settings))
-            body = route.empty_body if not content else None
-            body = bodies.decode(found.decoder, content) if body is None else body
-        return await route.handle(call, body)
 
     def _add(self, route: Route[Any]) -> None:
         compiled = _Compiled(route)
@@ -161,6 +164,21 @@ class _Compiled:
                 raise BadRequest(f"{name} in the path is empty or holds a NUL character; expected text")
             found[name] = text
         return found
+
+
+async def _answer(found: _Compiled, call: Call) -> Answer:
+    route, services = found.route, call.services
+    if route.authenticated:
+        call.environment = await services.keys.authenticate(call.header(b"authorization"))
+    if route.is_rate_limited:
+        call.standing = await call.take(REQUESTS)
+    call.parameters = found.parameters(call.scope["oncue.segments"])
+    body = None
+    if found.decoder is not None:
+        content = await bodies.read(call, route.limit(services.settings))
+        body = route.empty_body if not content else None
+        body = bodies.decode(found.decoder, content) if body is None else body
+    return await route.handle(call, body)
 
 
 _NOT_ALLOWED: Final = "method_not_allowed"

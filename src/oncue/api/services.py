@@ -1,8 +1,8 @@
 """Services: what the handlers of one server share, opened and closed together.
 
-Two pools: traffic (triggers, outcomes, batches, reading) and control (claims, heartbeats, keys, upkeep, health), so
-that a flood of the first cannot starve the second. ``write`` is how a handler makes its engine call: one transaction,
-whose effects are applied after COMMIT.
+Two pools: traffic (triggers, outcomes, batches, reading, rate limits) and control (claims, heartbeats, keys, upkeep,
+health), so that a flood of the first cannot starve the second. ``write`` is how a handler makes its engine call: one
+transaction, whose effects are applied after COMMIT.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,11 +15,13 @@ from oncue.api.coalescing import Coalescer
 from oncue.api.kinds import Kinds
 from oncue.api.packets import Packets
 from oncue.api.polls import Polls
+from oncue.api.rate_limiting import RateLimits
 from oncue.api.settings import ServerSettings
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, triggering, upkeep
+from oncue.engine import environments, rate_limits, triggering, upkeep
 from oncue.engine.events import Effects
+from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
 from oncue.engine.triggering import Triggered
@@ -46,6 +48,7 @@ class Services:
         control: Connections that are kept for workers and health.
         keys: Who may call.
         packets: Documents that are too large for a row.
+        rate_limits: How often they may.
         triggers: Where single triggers meet.
         polls: Claims held open.
         kinds: Which workers stand for each other.
@@ -58,6 +61,11 @@ class Services:
         self.keys = Keys(self._find_key)
         self.packets = Packets(
             open_objects(settings.objects), lifetime=settings.address_lifetime, secret=self._signing_secret
+        )
+        self.rate_limits = RateLimits(
+            {REQUESTS: settings.rate_limit_requests, BATCH_ITEMS: settings.rate_limit_batch_items},
+            take=self._take_tokens,
+            give_back=self._give_tokens_back,
         )
         self.triggers: Triggers = Coalescer(
             self._trigger, largest=settings.trigger_group, at_once=settings.trigger_flushes
@@ -113,6 +121,14 @@ class Services:
 
     async def _signing_secret(self, environment: int) -> bytes | None:
         return await self.read(lambda tx: environments.signing_secret(tx, environment))
+
+    async def _take_tokens(self, environment: Environment, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
+        async with transaction(self.traffic) as tx:
+            return await rate_limits.take(tx, environment, kind, limit, wanted)
+
+    async def _give_tokens_back(self, environment: Environment, kind: Kind, limit: RateLimit, amount: float) -> None:
+        async with transaction(self.traffic) as tx:
+            await rate_limits.give_back(tx, environment, kind, limit, amount)
 
     async def _trigger(self, environment: Environment, runs: Sequence[NewRun]) -> Sequence[Triggered | ApiError]:
         return await self.write(lambda tx, effects: triggering.trigger_many(tx, environment, runs, effects=effects))

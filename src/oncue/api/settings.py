@@ -5,6 +5,7 @@ import datetime
 import msgspec
 
 from oncue.engine import recovery
+from oncue.engine.rate_limits import RateLimit
 from oncue.protocol import limits
 
 _SECOND = datetime.timedelta(seconds=1)
@@ -33,6 +34,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest that a claim is held open; below the idle timeouts of common proxies."""
     max_recoveries: int = recovery.MAX_RECOVERIES
     """How often a run may lose its worker before it has crashed, 0 or more."""
+    rate_limit_requests: RateLimit | None = RateLimit(100_000, 100_000, 10)
+    """Of each production environment, over all servers; None: no limit. A guard against loops, no quota."""
+    rate_limit_batch_items: RateLimit | None = RateLimit(1_000_000, 500_000, 10)
+    """Likewise, for the items of batches."""
     drain: datetime.timedelta = 10 * _SECOND
     """How long requests in progress may take once the server is told to stop."""
     trigger_group: int = 500

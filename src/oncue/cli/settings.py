@@ -30,7 +30,19 @@ _MOST_BYTES: Final = 1_000_000_000
 _MOST_ITEMS: Final = 100_000
 _MOST_DAYS: Final = 3_650
 _OBJECTS: Final = "objects"
+_RATE: Final = re.compile(r"(\d{1,10})\+(\d{1,10})/(\d{1,5})s", re.ASCII)
+_MOST_TOKENS: Final = 1_000_000_000
+_LONGEST_S: Final = 86_400
+_NO_RATE: Final = "off"
 _BOOTSTRAP_KEY: Final = re.compile(r"tr_(dev|prod)_sk_[A-Za-z0-9]{24}")
+
+
+class Rate(NamedTuple):
+    """How much may happen: ``capacity`` at once, and ``refill`` more every ``seconds``."""
+
+    capacity: int
+    refill: int
+    seconds: int
 
 
 class Variable(NamedTuple):
@@ -110,6 +122,22 @@ RETENTION_DAYS: Final = Variable(
     "0",
     "For how many days runs are kept, counted from the day on which they were triggered.",
 )
+_ACCEPTED_RATE: Final = (
+    f"<capacity>+<refill>/<seconds>s such as 750+250/10s, with 1 to {_MOST_TOKENS:,} for the first two and 1 to "
+    f"{_LONGEST_S:,} seconds, or {_NO_RATE}"
+)
+RATE_LIMIT_REQUESTS: Final = Variable(
+    "ONCUE_RATE_LIMIT_REQUESTS",
+    _ACCEPTED_RATE,
+    "100000+100000/10s",
+    "How many requests each production environment may make: so many at once, and so many more in that time.",
+)
+RATE_LIMIT_BATCH_ITEMS: Final = Variable(
+    "ONCUE_RATE_LIMIT_BATCH_ITEMS",
+    _ACCEPTED_RATE,
+    "1000000+500000/10s",
+    "How many items of batches each production environment may send, likewise.",
+)
 LOG: Final = Variable("ONCUE_LOG", ", ".join(LOG_LEVELS), "info", "The least important events that are logged.")
 
 VARIABLES: Final = (
@@ -125,6 +153,8 @@ VARIABLES: Final = (
     MAX_OUTPUT_BYTES,
     MAX_BATCH_ITEMS,
     RETENTION_DAYS,
+    RATE_LIMIT_REQUESTS,
+    RATE_LIMIT_BATCH_ITEMS,
     LOG,
 )
 """Everything that this module reads."""
@@ -234,6 +264,27 @@ def retention() -> datetime.timedelta | None:
         SettingsError: It is no number of days.
     """
     return datetime.timedelta(days=_number(RETENTION_DAYS, 0, _MOST_DAYS)) or None
+
+
+def rate_limit(variable: Variable) -> Rate | None:
+    """Return a rate limit; None where there is to be none.
+
+    Args:
+        variable: Which one.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    text = _value(variable) or variable.default
+    if text.lower() == _NO_RATE:
+        return None
+    match = _RATE.fullmatch(text)
+    found = Rate(*map(int, match.groups())) if match else Rate(0, 0, 0)
+    if not (
+        1 <= found.capacity <= _MOST_TOKENS and 1 <= found.refill <= _MOST_TOKENS and 1 <= found.seconds <= _LONGEST_S
+    ):
+        raise SettingsError(f"{variable.name}={text[:40]!r} is no rate limit; expected {variable.accepted}")
+    return found
 
 
 def bootstrap_key() -> str | None:

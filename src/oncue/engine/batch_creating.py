@@ -12,6 +12,8 @@ import datetime
 import uuid
 from typing import Final
 
+import msgspec
+
 from oncue.engine import batch_rows, dispatch, journal, option_rules, request_keys, requests, triggering, waits
 from oncue.engine.batch_rows import BatchRow
 from oncue.engine.dispatch import Changes
@@ -29,6 +31,14 @@ from oncue.store.pool import Tx
 KEEP_IDEMPOTENCY: Final = datetime.timedelta(hours=24)
 """How long a batch's idempotency key counts. Source: wire contract §2.2."""
 
+
+class Created(msgspec.Struct, frozen=True):
+    """A batch that was created, now or before."""
+
+    response: CreateBatchResponse
+    is_new: bool
+
+
 _sql = queries.load("batch_creating")
 _create = _sql.maybe("create", RunId)
 _lock_key = _sql.none("lock_key")
@@ -44,7 +54,7 @@ async def create(
     request_key: str | None = None,
     max_items: int = limits.MAX_BATCH_ITEMS,
     effects: Effects,
-) -> CreateBatchResponse:
+) -> Created:
     """Make an empty batch, and let the parent wait for it where it wants to.
 
     Args:
@@ -58,7 +68,7 @@ async def create(
         LeaseLost: The parent is no longer executed by the worker that asks.
         UnprocessableRequest: Its idempotency key has another batch, of another size.
     """
-    _check(request, max_items)
+    check(request, max_items)
     parent = requests.parse_parent(
         request.parent_run_id,
         request.parent_epoch,
@@ -74,7 +84,8 @@ async def create(
         row = await triggering.lock_caller(tx, environment, parent)
         caller = triggering.caller_of(parent, {row.run_id: row})
         if caller is not None and (before := await journal.recorded_batch(tx, environment, caller)) is not None:
-            return await _made_before(tx, environment, parent, before, effects=effects)
+            response = await _made_before(tx, environment, parent, before, effects=effects)
+            return Created(response, is_new=False)
     replayed = None if request.idempotency_key is None else await _replayed(tx, environment, request)
     created = None
     if replayed is None:
@@ -83,12 +94,31 @@ async def create(
     target = batch if replayed is None else replayed.id
     if parent is not None and parent.waits:
         await _park_parent(tx, environment, parent, target, is_new=created is not None, effects=effects)
-    return CreateBatchResponse(
+    response = CreateBatchResponse(
         ids.show(ids.BATCH, target),
         request.run_count if replayed is None or replayed.open else replayed.run_count,
         is_cached=replayed is not None and replayed.is_sealed,
         idempotency_key=request.idempotency_key,
     )
+    return Created(response, is_new=created is not None)
+
+
+def check(request: CreateBatchRequest, max_items: int = limits.MAX_BATCH_ITEMS) -> None:
+    """Refuse a request for a batch that there cannot be.
+
+    Raises:
+        BadRequest: Names the field.
+    """
+    if request.open and request.run_count:
+        raise BadRequest(f"runCount: found {request.run_count}; expected 0 with open")
+    if not request.open and not 1 <= request.run_count <= max_items:
+        raise BadRequest(
+            f"Batch runCount of {request.run_count} exceeds maximum allowed of {max_items}."
+            if request.run_count > 0
+            else f"runCount: found {request.run_count}; expected 1 to {max_items}"
+        )
+    if request.idempotency_key is not None:
+        option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
 
 
 async def _insert(
@@ -112,19 +142,6 @@ async def _insert(
         call_key=request.call_key,
         parent_attempt=parent_attempt,
     )
-
-
-def _check(request: CreateBatchRequest, max_items: int) -> None:
-    if request.open and request.run_count:
-        raise BadRequest(f"runCount: found {request.run_count}; expected 0 with open")
-    if not request.open and not 1 <= request.run_count <= max_items:
-        raise BadRequest(
-            f"Batch runCount of {request.run_count} exceeds maximum allowed of {max_items}."
-            if request.run_count > 0
-            else f"runCount: found {request.run_count}; expected 1 to {max_items}"
-        )
-    if request.idempotency_key is not None:
-        option_rules.check_key(request.idempotency_key, "idempotencyKey", limits.MAX_IDEMPOTENCY_KEY_LENGTH)
 
 
 async def _replayed(tx: Tx, environment: Environment, request: CreateBatchRequest) -> BatchRow | None:

@@ -3,6 +3,9 @@
 Items are decoded as their lines arrive and handed to the engine in groups, one group under way while the next is read:
 memory stays flat however long the stream is.
 
+Items are paid for with tokens of the environment's rate limit for batch items: those of a batch of known size when it
+is created, so that what was created can be filled, and those of an open batch group by group.
+
 Source: wire contract §2.2, §2.3.
 """
 
@@ -16,7 +19,10 @@ from oncue.api import bodies, item_lines, offloading
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import batch_creating, batch_reading, batch_rows, batches, giving_up
+from oncue.engine.batch_creating import Created
+from oncue.engine.batch_rows import BatchRow
 from oncue.engine.batches import Filled
+from oncue.engine.rate_limits import BATCH_ITEMS
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import ApiError, BadRequest
 from oncue.protocol.triggers import (
@@ -37,18 +43,14 @@ _NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson"})
 
 async def create(call: Call, request: CreateBatchRequest) -> Answer:
     """Make an empty batch."""
-    key = call.request_key
-    made = await call.services.write(
-        lambda tx, effects: batch_creating.create(
-            tx,
-            call.environment,
-            request,
-            request_key=key,
-            max_items=call.services.settings.max_batch_items,
-            effects=effects,
-        )
-    )
-    return Answer(made, HTTPStatus.OK if made.is_cached else HTTPStatus.ACCEPTED)
+    batch_creating.check(request, call.services.settings.max_batch_items)
+    if request.open:
+        made = await _create(call, request)
+    else:
+        async with call.charged(BATCH_ITEMS, request.run_count) as charge:
+            made = await _create(call, request)
+            charge.used = request.run_count if made.is_new else 0
+    return Answer(made.response, HTTPStatus.OK if made.response.is_cached else HTTPStatus.ACCEPTED)
 
 
 async def fill(call: Call, _: None) -> Answer:
@@ -59,7 +61,8 @@ async def fill(call: Call, _: None) -> Answer:
         raise BadRequest(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     batch = ids.parse(ids.BATCH, call.parameters["batch"])
     stored = await call.services.read(lambda tx: batch_rows.load(tx, call.environment, batch))
-    filled = Filled(0, 0) if batch_rows.usable(stored, batch).is_sealed else await _fill(call, batch)
+    row = batch_rows.usable(stored, batch)
+    filled = Filled(0, 0) if row.is_sealed else await _fill(call, row)
     answer = await call.services.write(
         lambda tx, effects: batches.seal(
             tx,
@@ -99,7 +102,16 @@ async def retrieve(call: Call, _: None) -> Answer:
     return Answer(await call.services.read(lambda tx: batch_reading.retrieve(tx, call.environment, batch)))
 
 
-async def _fill(call: Call, batch: uuid.UUID) -> Filled:
+async def _create(call: Call, request: CreateBatchRequest) -> Created:
+    key, limit = call.request_key, call.services.settings.max_batch_items
+    return await call.services.write(
+        lambda tx, effects: batch_creating.create(
+            tx, call.environment, request, request_key=key, max_items=limit, effects=effects
+        )
+    )
+
+
+async def _fill(call: Call, batch: BatchRow) -> Filled:
     total = Filled(0, 0)
     under_way: asyncio.Task[Filled] | None = None
     group: list[BatchItem] = []
@@ -128,9 +140,17 @@ async def _fill(call: Call, batch: uuid.UUID) -> Filled:
     return await _add(total, asyncio.create_task(_fill_group(call, batch, group, too_long)))
 
 
-async def _fill_group(
-    call: Call, batch: uuid.UUID, items: Sequence[BatchItem], too_long: dict[int, ApiError]
-) -> Filled:
+async def _fill_group(call: Call, batch: BatchRow, items: Sequence[BatchItem], too_long: dict[int, ApiError]) -> Filled:
+    if not batch.open:
+        return await _store(call, batch.id, items, too_long)
+    async with call.charged(BATCH_ITEMS, len(items)) as charge:
+        filled = await _store(call, batch.id, items, too_long)
+        # Only what is new: a stream that is sent again after it was refused gets further each time.
+        charge.used = filled.accepted
+    return filled
+
+
+async def _store(call: Call, batch: uuid.UUID, items: Sequence[BatchItem], too_long: dict[int, ApiError]) -> Filled:
     light, heavy = await offloading.payloads(call.services, call.environment, items)
     refusals = {**heavy, **too_long}
     limit = call.services.settings.max_payload_bytes
@@ -165,12 +185,15 @@ ROUTES = (
         path="/api/v3/batches/{batch}/items",
         handle=fill,
         summary="Stream the items of a batch",
+        # What was created is to be filled; the items of an open batch have a limit of their own.
+        rate_limited=False,
         lines=BatchItem,
         answer=FillBatchResponse,
         errors=(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
         ),
     ),
     Route(
@@ -178,6 +201,7 @@ ROUTES = (
         path="/api/v3/batches/{batch}/seal",
         handle=seal,
         summary="Say how many items an open batch has, all of which were sent",
+        rate_limited=False,
         body=SealBatchRequest,
         answer=FillBatchResponse,
         errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
@@ -187,6 +211,7 @@ ROUTES = (
         path="/api/v3/batches/{batch}/abort",
         handle=abort,
         summary="Give up a batch that cannot be filled",
+        rate_limited=False,
         body=AbortBatchRequest,
         answer=AbortBatchResponse,
         errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),

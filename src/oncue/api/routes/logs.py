@@ -40,6 +40,7 @@ ROUTES = (
         path="/api/v1/work/logs",
         handle=append,
         summary="A worker brings lines that tasks logged",
+        rate_limited=False,
         body=LogsRequest,
         answer=LogsKept,
     ),

@@ -58,12 +58,14 @@ async def download_of_run(call: Call, _: None) -> Answer:
 
 _REFUSALS: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE,)
 
+# Workers ask for addresses too, and cannot begin or end a run without.
 ROUTES = (
     Route(
         method="PUT",
         path="/api/v2/packets/{name}",
         handle=upload,
         summary="Ask where a large payload or output may be stored",
+        rate_limited=False,
         answer=PresignedUpload,
         errors=_REFUSALS,
         query=("size", "kind"),
@@ -73,6 +75,7 @@ ROUTES = (
         path="/api/v1/packets/{path}",
         handle=download,
         summary="Ask where a large payload or output can be fetched",
+        rate_limited=False,
         answer=PresignedDownload,
     ),
     Route(
@@ -80,6 +83,7 @@ ROUTES = (
         path="/api/v1/runs/{run}/packets/{kind}",
         handle=download_of_run,
         summary="Ask where a run's large payload or output can be fetched",
+        rate_limited=False,
         answer=PresignedDownload,
         errors=(HTTPStatus.NOT_FOUND,),
     ),

@@ -53,6 +53,8 @@ ROUTES = (
         path="/api/v1/runs/{run}/metadata",
         handle=change_metadata,
         summary="Change the metadata of a run, of its parent and of its root",
+        # Workers tell it of their runs, whose end waits for the answer.
+        rate_limited=False,
         body=MetadataUpdate,
         limit=lambda _: limits.MAX_METADATA_UPDATE_BYTES,
         answer=MetadataView,

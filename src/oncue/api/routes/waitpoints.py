@@ -117,6 +117,7 @@ ROUTES = (
         path="/api/v1/work/waits",
         handle=wait,
         summary="A run waits for a span, a moment or a token",
+        rate_limited=False,
         body=WaitRequest,
         answer=WaitResponse,
         errors=(HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND),

@@ -133,6 +133,11 @@ async def _serving(descriptor: int, url: str, folder: Path) -> AsyncIterator[Chi
 
 def _server_settings(url: str, folder: Path) -> "ServerSettings":
     from oncue.api.settings import ServerSettings
+    from oncue.engine.rate_limits import RateLimit
+
+    def rate(variable: settings.Variable) -> RateLimit | None:
+        found = settings.rate_limit(variable)
+        return None if found is None else RateLimit(*found)
 
     return ServerSettings(
         database_url=url,
@@ -144,6 +149,8 @@ def _server_settings(url: str, folder: Path) -> "ServerSettings":
         max_output_bytes=settings.max_output_bytes(),
         max_batch_items=settings.max_batch_items(),
         retention=settings.retention(),
+        rate_limit_requests=rate(settings.RATE_LIMIT_REQUESTS),
+        rate_limit_batch_items=rate(settings.RATE_LIMIT_BATCH_ITEMS),
     )
 
 
