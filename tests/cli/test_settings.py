@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,9 @@ def test_sizes_and_places_are_those_of_the_server_by_default(tmp_path: Path) -> 
     usual = ServerSettings(database_url="")
 
     assert settings.objects_url(tmp_path) == str(tmp_path / "objects")
-    assert settings.offload_bytes() == usual.offload_bytes == 524_288
-    assert settings.max_payload_bytes() == usual.max_payload_bytes == 10_485_760
-    assert settings.max_output_bytes() == usual.max_output_bytes == 104_857_600
+    assert settings.size_bytes(settings.OFFLOAD_BYTES) == usual.offload_bytes == 524_288
+    assert settings.size_bytes(settings.MAX_PAYLOAD_BYTES) == usual.max_payload_bytes == 10_485_760
+    assert settings.size_bytes(settings.MAX_OUTPUT_BYTES) == usual.max_output_bytes == 104_857_600
     assert settings.max_batch_items() == usual.max_batch_items == 1_000
     assert settings.retention() is usual.retention is None
 
@@ -67,17 +68,20 @@ def test_sizes_and_places_are_taken_from_the_environment(monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
 
     assert settings.objects_url(tmp_path) == "s3://bucket/here"
-    assert (settings.offload_bytes(), settings.max_payload_bytes()) == (2_048, 1_000_000_000)
-    assert (settings.max_output_bytes(), settings.max_batch_items()) == (1_024, 1)
+    assert (settings.size_bytes(settings.OFFLOAD_BYTES), settings.size_bytes(settings.MAX_PAYLOAD_BYTES)) == (
+        2_048,
+        1_000_000_000,
+    )
+    assert (settings.size_bytes(settings.MAX_OUTPUT_BYTES), settings.max_batch_items()) == (1_024, 1)
     assert settings.retention() == datetime.timedelta(days=30)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "read"),
     [
-        ("ONCUE_OFFLOAD_BYTES", "1023", settings.offload_bytes),
-        ("ONCUE_MAX_PAYLOAD_BYTES", "10MB", settings.max_payload_bytes),
-        ("ONCUE_MAX_OUTPUT_BYTES", "1000000001", settings.max_output_bytes),
+        ("ONCUE_OFFLOAD_BYTES", "1023", partial(settings.size_bytes, settings.OFFLOAD_BYTES)),
+        ("ONCUE_MAX_PAYLOAD_BYTES", "10MB", partial(settings.size_bytes, settings.MAX_PAYLOAD_BYTES)),
+        ("ONCUE_MAX_OUTPUT_BYTES", "1000000001", partial(settings.size_bytes, settings.MAX_OUTPUT_BYTES)),
         ("ONCUE_MAX_BATCH_ITEMS", "0", settings.max_batch_items),
         ("ONCUE_RETENTION_DAYS", "-1", settings.retention),
     ],

@@ -16,7 +16,7 @@ USERS = [f"user_{number}" for number in range(1_200)]
 LARGER_THAN_A_PAYLOAD = 12 * 1024 * 1024
 
 
-async def test_streaming_batch_triggering(run: Run) -> None:
+async def test_task_triggers_a_batch_that_it_generates(run: Run) -> None:
     returned = await run("my-task", {"user_ids": USERS})
 
     view = await batch.retrieve(returned["batch_id"])
@@ -26,7 +26,7 @@ async def test_streaming_batch_triggering(run: Run) -> None:
         assert output == f"hello user_{index}"
 
 
-async def test_handling_batch_trigger_errors(run: Run) -> None:
+async def test_task_handles_errors_of_batch_triggers(run: Run) -> None:
     returned = await run("parent-task", {"user_ids": USERS[:3]})
     assert (await batch.retrieve(returned["batch_id"])).run_count == 3
 
@@ -37,7 +37,7 @@ async def test_handling_batch_trigger_errors(run: Run) -> None:
     assert (error.phase, error.batch_id, error.item_count) == ("create", None, 1_200)
 
 
-async def test_large_payloads_above_the_limit_go_by_address(run: Run, s3: S3) -> None:
+async def test_payload_above_the_limit_goes_by_address(run: Run, s3: S3) -> None:
     presigned_url = await asyncio.to_thread(upload_and_presign, s3, "large", b"x" * LARGER_THAN_A_PAYLOAD)
 
     handle = await my_large_task.trigger({"url": presigned_url})

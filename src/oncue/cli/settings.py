@@ -221,31 +221,16 @@ def objects_url(folder_: Path) -> str:
     return _value(OBJECTS_URL) or str((folder_ / _OBJECTS).absolute())
 
 
-def offload_bytes() -> int:
-    """Return the size above which a document is kept in the object store.
+def size_bytes(variable: Variable) -> int:
+    """Return a size.
+
+    Args:
+        variable: Which one.
 
     Raises:
         SettingsError: It is no such number.
     """
-    return _number(OFFLOAD_BYTES, _LEAST_BYTES, _MOST_BYTES)
-
-
-def max_payload_bytes() -> int:
-    """Return the size of the largest payload.
-
-    Raises:
-        SettingsError: It is no such number.
-    """
-    return _number(MAX_PAYLOAD_BYTES, _LEAST_BYTES, _MOST_BYTES)
-
-
-def max_output_bytes() -> int:
-    """Return the size of the largest output.
-
-    Raises:
-        SettingsError: It is no such number.
-    """
-    return _number(MAX_OUTPUT_BYTES, _LEAST_BYTES, _MOST_BYTES)
+    return _number(variable, _LEAST_BYTES, _MOST_BYTES)
 
 
 def max_batch_items() -> int:
