@@ -89,6 +89,14 @@ async def test_nonsense_says_what_is_accepted(client: Client, asked: str, body: 
     assert (reply.status, told in reply.body["error"]) == (status, True), reply
 
 
+async def test_callback_address_of_other_letters_belongs_to_no_token(client: Client) -> None:
+    token = (await client.post("/api/v1/waitpoints/tokens", {})).body["id"]
+
+    reply = await client.post(f"/api/v1/waitpoints/tokens/{token}/callback/%C3%A4%C3%B6", {})
+
+    assert (reply.status, "belongs to no token" in reply.body["error"]) == (401, True)
+
+
 async def test_callback_counts_without_a_key(client: Client) -> None:
     token = await made(client)
     path = "/" + token["url"].split("/", 3)[3]

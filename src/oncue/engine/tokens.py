@@ -149,7 +149,9 @@ async def called_back(tx: Tx, token: uuid.UUID, signature: str) -> Environment:
         Unauthorized: The address is none of a token's.
     """
     row = await _find_called_back(tx, id=token)
-    if row is None or not hmac.compare_digest(_signature(row.callback_secret, token), signature):
+    # Text is compared in constant time only where it is ASCII.
+    given = signature.encode()
+    if row is None or not hmac.compare_digest(_signature(row.callback_secret, token).encode(), given):
         raise Unauthorized("this callback address belongs to no token; use the url that the token was created with")
     known = {environment.id: environment for environment in await environments.list_environments(tx)}
     return known[row.env_id]
