@@ -70,6 +70,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "queue.reset": (logging.INFO, "somebody let the code's limit of a queue hold again"),
     "queue.resumed": (logging.INFO, "somebody resumed a queue"),
     "run.stopped": (logging.INFO, "a worker stopped a run: cancelled, or its lease was lost"),
+    "runs.forgotten": (logging.INFO, "runs that were too old to be kept were deleted, with their objects"),
     "runs.unloaded": (
         logging.INFO,
         "a worker let go of runs that wait, for want of memory; they start again when woken",

@@ -14,6 +14,7 @@ from yarl import URL
 
 from oncue.api import object_addresses
 from oncue.engine import environments
+from oncue.engine.environments import Storage
 from oncue.store.objects import Folder
 from oncue.store.pool import connect
 from tests.api.client import NDJSON, Client, served
@@ -49,6 +50,16 @@ class Stored:
         status, text = await self.put(told["presignedUrl"], content, type_)
         assert status == 200, text
         return str(told["storagePath"])
+
+    async def storage(self, database_url: str, environment: int = 0) -> Storage:
+        connection = await connect(database_url)
+        async with connection.transaction():
+            known = await environments.storages(connection)
+        await connection.close()
+        return known[environment]
+
+    async def place(self, database_url: str, environment: int = 0) -> str:
+        return (await self.storage(database_url, environment)).place
 
     async def fetched(self, path: str) -> tuple[int, str, bytes]:
         reply = await self.client.get(f"/api/v1/packets/{quote(path, safe='')}")
@@ -186,14 +197,15 @@ async def test_document_is_out_of_reach_for_other_environments(folder: Stored, d
     assert (trigger.status, of_run.status) == (400, 404)
 
 
-async def test_signed_address_counts_for_nothing_else(folder: Stored) -> None:
+async def test_signed_address_counts_for_nothing_else(folder: Stored, database_url: str) -> None:
     path = await folder.kept(b"1")
     put = (await folder.presigned())["presignedUrl"]
     get = (await folder.client.get(f"/api/v1/packets/{quote(path, safe='')}")).body["presignedUrl"]
     elsewhere = get.replace("payload.json", "other.json")
     later = get.replace("expires=1", "expires=2")
-    other_environment = get.replace(f"/{path[:10]}/1/", f"/{path[:10]}/2/")
-    far_environment = get.replace(f"/{path[:10]}/1/", f"/{path[:10]}/99999999999/")
+    place = await folder.place(database_url)
+    other_environment = get.replace(f"/{place}/", f"/{await folder.place(database_url, 1)}/")
+    far_environment = get.replace(f"/{place}/", f"/dev-{'0' * 5_000}/")
     unsigned = get.partition("?")[0]
 
     statuses = [(await folder.get(each))[0] for each in (put, elsewhere, later, far_environment, unsigned)]
@@ -201,18 +213,14 @@ async def test_signed_address_counts_for_nothing_else(folder: Stored) -> None:
 
     assert other_environment != get
     assert [*statuses, (await folder.get(other_environment))[0], refused] == [403] * 7
-    assert "was not signed by the server for PUT; ask for a new address" in text
+    assert "was not signed by the server for PUT; ask for a new one with GET /api/v1/packets/" in text
     assert (await folder.fetched(path))[2] == b"1"
 
 
 async def test_signed_address_counts_for_an_hour(folder: Stored, database_url: str) -> None:
     path = await folder.kept(b"1")
-    connection = await connect(database_url)
-    async with connection.transaction():
-        secret = await environments.signing_secret(connection, 1)
-    await connection.close()
-    assert secret is not None
-    key = f"{path[:10]}/1{path[10:]}"
+    storage = await folder.storage(database_url)
+    key, secret = f"{storage.place}/{path}", storage.secret
     now = datetime.datetime.now(datetime.UTC)
     second = datetime.timedelta(seconds=1)
 
@@ -222,7 +230,7 @@ async def test_signed_address_counts_for_an_hour(folder: Stored, database_url: s
 
     assert (await folder.get(future))[0] == 200
     status, _, text = await folder.get(past)
-    assert (status, b"this address counts no more; ask for a new address" in text) == (403, True)
+    assert (status, b"this address counts no more; ask for a new one" in text) == (403, True)
     assert 3_590 < int(URL(told).query["expires"]) - now.timestamp() <= 3_601
 
 
@@ -310,19 +318,53 @@ async def test_bad_documents_of_a_batch_fail_alone(folder: Stored) -> None:
     assert errors[4]["message"].startswith("line 5 is longer than 3,096,576 bytes")
 
 
-async def test_replayed_run_has_a_payload_that_lasts_as_long_as_it(folder: Stored) -> None:
+async def test_replayed_run_has_a_payload_that_lasts_as_long_as_it(folder: Stored, database_url: str) -> None:
     path = await folder.kept(b'{"n":1}')
     first = await folder.client.trigger("add", path, payloadType="application/store")
     long_ago = "2020-01-31" + path[10:]
     objects = Folder(folder.folder)
-    await objects.put(f"2020-01-31/1{path[10:]}", b'{"n":2}', "application/json")
+    await objects.put(f"{await folder.place(database_url)}/{long_ago}", b'{"n":2}', "application/json")
 
-    replay = (await folder.client.post(f"/api/v1/runs/{first}/replay")).body["id"]
     anew = await folder.client.trigger("add", long_ago, payloadType="application/store")
-    shown = [(await folder.client.get(f"/api/v1/runs/{run}/packets/payload")).body for run in (replay, anew)]
+    replay = (await folder.client.post(f"/api/v1/runs/{anew}/replay")).body["id"]
+    shown = [(await folder.client.get(f"/api/v1/runs/{run}/packets/payload")).body for run in (first, anew, replay)]
 
-    assert [(await folder.get(each["presignedUrl"]))[2] for each in shown] == [b'{"n":2}', b'{"n":2}']
-    assert [path[:10] in each["presignedUrl"] for each in shown] == [True, True]
+    # The document of today that has the same name stays what it is.
+    assert [(await folder.get(each["presignedUrl"]))[2] for each in shown] == [b'{"n":1}', b'{"n":2}', b'{"n":2}']
+    assert all(f"/{path[:10]}/" in each["presignedUrl"] for each in shown)
+
+
+async def test_name_that_a_folder_cannot_hold_is_refused(folder: Stored) -> None:
+    await folder.kept(b"1", name="a/b")
+
+    below = await folder.put((await folder.presigned("a/b/c"))["presignedUrl"], b"1")
+    above = await folder.put((await folder.presigned("a"))["presignedUrl"], b"1")
+    long = await folder.client.send("PUT", f"/api/v2/packets/{'x' * 201}")
+
+    assert [status for status, _ in (below, above)] == [400, 400]
+    assert "choose another name" in below[1]
+    assert long.status == 400
+    assert [each.name for each in (folder.folder / "~incoming").iterdir()] == []
+
+
+async def test_outcomes_of_others_are_recorded_while_the_store_is_away(
+    database_url: str, s3_to_come: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_to_come.variables.items():
+        monkeypatch.setenv(name, value)
+    async with served(database_url, objects=s3_to_come.address) as url, Client(url) as client:
+        worker = await client.announce("add")
+        runs = [await client.trigger("add"), await client.trigger("add")]
+        assignments = (await client.claim(worker))["assignments"]
+        outcomes = [
+            {"outcome": "succeeded", "runId": each["runId"], "epoch": each["epoch"], "ranMs": 1, "output": output}
+            for each, output in zip(assignments, ("x" * 600 * KB, 1), strict=True)
+        ]
+        reply = await client.post("/api/v1/work/outcomes", {"workerId": worker, "outcomes": outcomes})
+        statuses = [(await client.get(f"/api/v3/runs/{run}")).body["status"] for run in runs]
+
+    assert (reply.status, reply.body) == (200, {"again": [runs[0]]})
+    assert statuses == ["EXECUTING", "COMPLETED"]
 
 
 async def test_addresses_lead_to_where_the_caller_has_reached_the_server(folder: Stored) -> None:

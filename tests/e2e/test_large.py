@@ -139,7 +139,8 @@ async def test_large_outputs_wait_for_a_store_that_is_away(own_stack: Stack, s3_
     worker = own_stack.start_worker(f"{PROGRAMS}.large")
     await worker.announced()
     with called(server):
-        handles = [await tasks.trigger(f"writes{kind}", MB, max_attempts=1) for kind in KINDS]
+        # What they wait for the store is no compute time of theirs.
+        handles = [await tasks.trigger(f"writes{kind}", MB, max_attempts=1, max_duration=3) for kind in KINDS]
         to_cancel = [await tasks.trigger(f"writes{kind}", MB, max_attempts=1) for kind in KINDS]
         for handle in (*handles, *to_cancel):
             await eventually(partial(held_up, worker, handle.id), "the output cannot be stored", within_s=60)
@@ -148,6 +149,7 @@ async def test_large_outputs_wait_for_a_store_that_is_away(own_stack: Stack, s3_
         await asyncio.to_thread(s3_to_come.start)
 
         assert [(await handle.result(2 * LONG_S)).unwrap() for handle in handles] == ["x" * MB] * 4
+        assert max([(await runs.retrieve(handle)).duration_ms for handle in handles]) < 3_000
         assert [(await runs.retrieve(handle)).status for handle in to_cancel] == ["CANCELED"] * 4
         assert (await (await tasks.trigger("measures", {"text": "x"})).result(LONG_S)).unwrap() == 1
     await asyncio.to_thread(worker.end)

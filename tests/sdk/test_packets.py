@@ -1,19 +1,23 @@
 """What is too large to travel with a call is stored first, and fetched where it is named."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
-from oncue import ApiError, BatchTriggerError, NotFound, SettingsError, item, tasks
+from oncue import ApiError, BatchTriggerError, NotFound, ServerError, SettingsError, item, runs, tasks
 from oncue.protocol import codec, packets
 from oncue.protocol.failures import StringError
 from oncue.protocol.work import ChildFailed, ChildSucceeded
+from oncue.sdk import connections, transport
 from oncue.sdk import packets as sdk_packets
-from oncue.sdk import transport
+from oncue.sdk.answers import NoAnswer
 from oncue.sdk.flows import Flow, Sleep, Together
+from oncue.sdk.requests import HttpRequest
 
 from .conftest import FakeApi, Reply, SetClock
 
@@ -75,12 +79,12 @@ def test_payload_up_to_the_threshold_travels_with_its_call(api: FakeApi, call: C
 
 
 def test_threshold_is_a_setting(api: FakeApi, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONCUE_OFFLOAD_BYTES", "100")
-    call("trigger", "child", "x" * 99)
+    monkeypatch.setenv("ONCUE_OFFLOAD_BYTES", "1024")
+    call("trigger", "child", "x" * 1_023)
     assert len(api.seen) == 3
 
     monkeypatch.setenv("ONCUE_OFFLOAD_BYTES", "1e6")
-    with pytest.raises(SettingsError, match="ONCUE_OFFLOAD_BYTES='1e6' is not accepted; expected a number of bytes"):
+    with pytest.raises(SettingsError, match="ONCUE_OFFLOAD_BYTES='1e6' is not accepted; expected a whole number"):
         call("trigger", "child", 1)
 
 
@@ -100,6 +104,8 @@ def test_document_is_named_by_content_and_type() -> None:
         (('"2030-01-31/a"', codec.STORE), ('"2030-02-01/a"', codec.STORE), True),
         (('"2030-01-31/a"', codec.STORE), ('"2030-01-31/b"', codec.STORE), False),
         (('"2030-01-31/a"', codec.STORE), (None, codec.JSON), False),
+        (('"2030-01-31/a"', codec.STORE), ('"2030-02-28/copies/2030-01-31/a"', codec.STORE), True),
+        (('"2030-03-31/copies/2030-01-31/a"', codec.STORE), ('"2030-02-28/copies/2030-01-31/a"', codec.STORE), True),
     ],
 )
 def test_stored_documents_are_equal_whatever_their_day(
@@ -205,3 +211,66 @@ def test_flows_carried_out_together_answer_in_their_order(
     assert carry_out(several(1)) == [1]
     with pytest.raises(ValueError, match="number 3"):
         carry_out(several(1, 2, 3, 4, 5))
+
+
+def test_flows_that_have_not_begun_never_do_once_one_has_failed(carry_out: Callable[[Flow[Any]], Any]) -> None:
+    begun: list[int] = []
+
+    def one(number: int) -> Flow[int]:
+        begun.append(number)
+        yield Sleep(0.01)
+        raise LookupError(f"number {number}")
+
+    def several() -> Flow[None]:
+        yield Together([one(number) for number in range(300)])
+
+    with pytest.raises(LookupError, match="number"):
+        carry_out(several())
+    assert len(begun) <= 20
+
+
+async def test_address_that_is_signed_stays_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://127.0.0.1:9/key?signature=secret"
+
+    def timed_out(*_: object, **__: object) -> None:
+        # As aiohttp says it.
+        raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {url}")
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", timed_out)
+    reply = await connections.send(HttpRequest("PUT", url, {}, b"1"), 1.0, lambda: 0.0, is_transfer=True)
+
+    assert isinstance(reply, NoAnswer)
+    told = "".join(traceback.format_exception(reply.error))
+    assert ("secret" in told, "http://127.0.0.1:9/key?..." in told) == (False, True)
+
+
+def test_parent_waits_for_a_store_that_has_its_childs_output(
+    api: FakeApi, clock: SetClock, carry_out: Callable[[Flow[Any]], Any]
+) -> None:
+    api.stored["/store/a"] = (b"[1]", "application/json")
+    api.prepare("GET /store", *[Reply(503)] * 12)
+    apart = ChildSucceeded("run_1", "t", msgspec.Raw(b'"2030-01-31/a"'), codec.STORE)
+
+    assert carry_out(sdk_packets.opened([apart])) == [ChildSucceeded("run_1", "t", msgspec.Raw(b"[1]"))]
+
+    api.prepare("GET /store", *[Reply(503)] * 1_000)
+    before = clock.at
+    with pytest.raises(ServerError):
+        carry_out(sdk_packets.opened([apart]))
+    assert 300 <= clock.at - before < 330
+
+
+def test_look_at_a_run_does_not_fail_over_its_documents(api: FakeApi, clock: SetClock) -> None:
+    address = f"{api.url}/store/gone"
+    view = {
+        "id": "run_1", "status": "COMPLETED", "taskIdentifier": "t", "isQueued": False, "isExecuting": False,
+        "isWaiting": False, "isCompleted": True, "isSuccess": True, "isFailed": False, "isCancelled": False,
+        "isTest": False, "createdAt": "2030-01-31T00:00:00Z", "updatedAt": "2030-01-31T00:00:00Z", "tags": [],
+        "costInCents": 0, "baseCostInCents": 0, "durationMs": 1, "queue": "q", "depth": 0,
+        "triggerFunction": "trigger", "attemptCount": 1, "priority": 0, "outputPresignedUrl": address,
+    }  # fmt: skip
+    api.prepare("GET /api/v3/runs/run_1", Reply(200, view))
+
+    run = runs.sync.retrieve("run_1")
+
+    assert (run.is_success, run.output, run.output_presigned_url) == (True, None, address)

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -118,10 +119,23 @@ async def test_store_that_is_away_says_what_to_look_at(s3_to_come: S3, monkeypat
 
 async def test_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "objects")
-    (tmp_path / "objects" / "day").write_text("a file where a folder should be")
+    shutil.rmtree(tmp_path / "objects")
+    (tmp_path / "objects").write_text("a file where the folder should be")
 
     with pytest.raises(ObjectsUnavailable, match="could not store day/name"):
         await folder.put("day/name", b"x", "text/plain")
+
+
+async def test_what_a_dead_server_left_half_written_is_swept(tmp_path: Path) -> None:
+    await Folder(tmp_path).put("day/name", b"x", "text/plain")
+    left, new = tmp_path / "~incoming" / "left", tmp_path / "~incoming" / "new"
+    for path in (left, new):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+
+    Folder(tmp_path)
+
+    assert [left.exists(), new.exists()] == [False, True]
 
 
 def test_address_that_names_no_store_is_refused(tmp_path: Path) -> None:

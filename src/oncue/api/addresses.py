@@ -6,5 +6,6 @@ from oncue.api.calls import Call
 def base(call: Call) -> str:
     """Return the address under which a call has reached the server, without a slash at the end."""
     host = call.header(b"host") or "localhost"
-    scheme = call.header(b"x-forwarded-proto") or call.scope["scheme"]
-    return f"{scheme}://{host}"
+    # Of several proxies the first one is nearest to the caller.
+    scheme = (call.header(b"x-forwarded-proto") or "").partition(",")[0].strip().lower()
+    return f"{scheme if scheme in ('http', 'https') else call.scope['scheme']}://{host}"

@@ -16,7 +16,7 @@ from oncue.protocol.errors import PermissionDenied
 PREFIX: Final = "/objects/"
 """Below it every object of a folder has its path."""
 
-_ADVICE: Final = "ask for a new address with GET or PUT /api/v1/packets/<path>"
+_ADVICE: Final = "ask for a new one with GET /api/v1/packets/<path>, or PUT /api/v2/packets/<name> to store"
 
 Method = Literal["GET", "PUT"]
 

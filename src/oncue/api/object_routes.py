@@ -18,7 +18,7 @@ from oncue.protocol.errors import BadRequest, NotFound, PayloadTooLarge
 from oncue.store.objects import Folder, StoredObject
 from oncue.store.objects.stored import OCTETS
 
-_KEY: Final = "{day}/{environment:int}/{name:path}"
+_KEY: Final = "{place}/{day}/{name:path}"
 _MAX_TYPE_LENGTH: Final = 200
 _HARMLESS: Final = {
     # What is stored here is whatever a client says it is; no browser shall take it for a page of ours.
@@ -63,10 +63,11 @@ async def _read(packets: Packets, key: str) -> StoredObject:
 async def _allowed(request: Request, method: Method) -> tuple[Packets, str]:
     packets: Packets = request.app.state.services.packets
     parts = request.path_params
-    key = f"{parts['day']}/{parts['environment']}/{parts['name']}"
+    key = f"{parts['place']}/{parts['day']}/{parts['name']}"
     if not isinstance(packets.objects, Folder):
         raise NotFound("this server keeps its objects in a cloud's store, which has addresses of its own")
-    secret = await packets.secret(parts["environment"])
+    storage = await packets.storage_at(parts["place"])
+    secret = None if storage is None else storage.secret
     object_addresses.check(method, key, request.query_params, secret, datetime.datetime.now(datetime.UTC))
     return packets, key
 

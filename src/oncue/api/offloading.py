@@ -20,10 +20,11 @@ from oncue.api.services import Services
 from oncue.engine import replaying
 from oncue.engine.replaying import Replay
 from oncue.engine.rows import Environment
-from oncue.protocol import codec
+from oncue.protocol import codec, packets
 from oncue.protocol.errors import ApiError, BadRequest
 from oncue.protocol.triggers import BatchItem, TriggerRequest
 from oncue.protocol.work import Outcome, Succeeded
+from oncue.store.errors import ObjectsUnavailable
 
 Asked = TypeVar("Asked", TriggerRequest, BatchItem)
 
@@ -37,12 +38,15 @@ async def payload(services: Services, environment: Environment, asked: Asked) ->
 
     Raises:
         BadRequest: The client has stored nothing at the path that it gives.
-        PayloadTooLarge: What it has stored is larger than a payload may be.
+        PayloadTooLarge: It is larger than a payload may be, or what was stored is.
         ObjectsUnavailable: The store does not answer.
     """
     if not _concerns(services, asked):
         return asked
     settings = services.settings
+    if asked.options.payload_type is None and len(asked.payload) > settings.max_payload_bytes:
+        # Before it is read: what is refused should cost little.
+        raise packets.too_large("payload", len(asked.payload), settings.max_payload_bytes)
     try:
         document, type_ = await asyncio.to_thread(codec.document, asked.payload, asked.options.payload_type)
     except BadRequest:
@@ -50,7 +54,7 @@ async def payload(services: Services, environment: Environment, asked: Asked) ->
     if document is None:
         return asked
     if type_ == codec.STORE:
-        given = msgspec.json.decode(document, type=str)
+        given = packets.path_in(document, "payload")
         path = await services.packets.adopt(environment, given, "payload", settings.max_payload_bytes)
     elif settings.offload_bytes < len(document) <= settings.max_payload_bytes:
         path = await services.packets.keep(environment, document, type_)
@@ -111,21 +115,35 @@ async def replay(services: Services, environment: Environment, wish: Replay) -> 
     return msgspec.structs.replace(wish, changes=await payload(services, environment, changes))
 
 
-async def output(services: Services, environment: Environment, outcome: Outcome) -> Outcome:
-    """Return an outcome whose output is small enough for a row.
+async def outputs(
+    services: Services, environment: Environment, outcomes: Sequence[Outcome]
+) -> tuple[list[Outcome], list[str]]:
+    """Return outcomes whose outputs are small enough for a row, and the runs of those that have to be sent again.
+
+    While the store is away the others are not held up: a failure may be what somebody waits for.
 
     Raises:
-        BadRequest: The worker has stored nothing at the path that it gives.
-        PayloadTooLarge: The output is larger than one may be.
-        ObjectsUnavailable: The store does not answer.
+        BadRequest: A worker has stored nothing at the path that it gives.
+        PayloadTooLarge: An output is larger than one may be.
     """
+    light: list[Outcome] = []
+    again: list[str] = []
+    for outcome in outcomes:
+        try:
+            light.append(await _output(services, environment, outcome))
+        except ObjectsUnavailable:
+            again.append(outcome.run_id)
+    return light, again
+
+
+async def _output(services: Services, environment: Environment, outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Succeeded):
         return outcome
     limit = services.settings.max_output_bytes
     if outcome.output_type == codec.STORE:
-        codec.document(outcome.output, codec.STORE)
-        given = msgspec.json.decode(outcome.output, type=str)
-        path = await services.packets.adopt(environment, given, "output", limit)
+        path = await services.packets.adopt(environment, packets.path_in(outcome.output, "output"), "output", limit)
+    elif len(outcome.output) > limit:
+        raise packets.too_large("output", len(outcome.output), limit)
     elif len(outcome.output) > services.settings.offload_bytes:
         path = await services.packets.keep(environment, bytes(outcome.output), outcome.output_type)
     else:

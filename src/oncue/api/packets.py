@@ -1,7 +1,7 @@
 """Packets: documents in the object store, under keys that nobody but their environment can name.
 
-A key is day, environment and name: days so that objects go with the runs of their day, the environment because the
-server puts it there and never reads it from a path. A path, which is what callers see, is day and name.
+A key is place, day and name: the place is the environment's, which the server puts there and never reads from a path;
+days, so that objects go with the runs of their day. A path, which is what callers see, is day and name.
 
 Life of a run, this module's part::
 
@@ -10,22 +10,24 @@ Life of a run, this module's part::
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from oncue.api import object_addresses
 from oncue.api.object_addresses import Method
+from oncue.engine.environments import Storage
 from oncue.engine.rows import Environment
 from oncue.protocol import packets
-from oncue.protocol.errors import BadRequest, PayloadTooLarge
+from oncue.protocol.errors import BadRequest
 from oncue.store.objects import Objects
 
-Secret = Callable[[int], Awaitable[bytes | None]]
-"""Returns what addresses of an environment's objects are signed with."""
+Find = Callable[[], Awaitable[Sequence[Storage]]]
+"""Looks up where the objects of all environments are."""
 
-
-_LARGEST_ID: Final = 2_147_483_647
-"""Of an environment: PostgreSQL's int."""
+_AGAIN_SECONDS: Final = 1.0
+"""A place that is not known is looked for no more often: anybody may name one."""
 
 
 def today() -> datetime.date:
@@ -41,7 +43,7 @@ class Packets:
         objects: Objects,
         *,
         lifetime: datetime.timedelta,
-        secret: Secret,
+        find: Find,
         day: Callable[[], datetime.date] = today,
     ) -> None:
         """Keep them in a store.
@@ -49,18 +51,20 @@ class Packets:
         Args:
             objects: The store.
             lifetime: For how long an address counts.
-            secret: Looks up what addresses are signed with, where the store has none of its own.
+            find: Asks the database where they are.
             day: The day it is.
         """
         self.objects = objects
-        self._lifetime, self._secret, self._day = lifetime, secret, day
-        self._secrets: dict[int, bytes] = {}
+        self._lifetime, self._find, self._day = lifetime, find, day
+        self._storages: dict[int, Storage] = {}
+        self._looked_at = -math.inf
 
     async def upload_address(self, environment: Environment, name: str, base: str) -> packets.PresignedUpload:
         """Return where a client may store a document, and the path that it then has.
 
         Raises:
             BadRequest: The name is none.
+            ObjectsUnavailable: The store does not answer.
         """
         path = f"{self._day()}/{packets.checked_name(name)}"
         return packets.PresignedUpload(await self._address("PUT", environment, path, base), path)
@@ -70,14 +74,19 @@ class Packets:
 
         Raises:
             BadRequest: The path is none.
+            ObjectsUnavailable: The store does not answer.
         """
         return await self._address("GET", environment, path, base)
 
     async def keep(self, environment: Environment, document: bytes, type_: str) -> str:
-        """Store a document, and return its path."""
+        """Store a document, and return its path.
+
+        Raises:
+            ObjectsUnavailable: The store does not answer.
+        """
         name = await asyncio.to_thread(packets.name, document, type_)
         path = f"{self._day()}/{name}"
-        await self.objects.put(_key(environment, path), document, type_)
+        await self.objects.put(await self._key(environment, path), document, type_)
         return path
 
     async def adopt(self, environment: Environment, path: str, what: packets.Kind, limit_bytes: int) -> str:
@@ -92,47 +101,57 @@ class Packets:
         Raises:
             BadRequest: There is no such document.
             PayloadTooLarge: It is larger.
+            ObjectsUnavailable: The store does not answer.
         """
-        key = _key(environment, path)
+        key = await self._key(environment, path)
         size = await self.objects.size(key)
         if size is None:
-            raise BadRequest(
-                f"{what}: nothing is stored at {path!r}; store it first, at the address of PUT /api/v2/packets"
-            )
+            raise _never_stored(what, path)
         if size > limit_bytes:
-            raise too_large(what, size, limit_bytes)
+            raise packets.too_large(what, size, limit_bytes)
         day, name = packets.checked_path(path)
         now = self._day()
         if datetime.date.fromisoformat(day) >= now - datetime.timedelta(days=1):
             return path
         # It would go with the runs of its day, long before this one.
-        lasting = f"{now}/{name}"
-        await self.objects.copy(key, _key(environment, lasting))
+        lasting = f"{now}/{packets.copied_name(day, name)}"
+        try:
+            await self.objects.copy(key, await self._key(environment, lasting))
+        except FileNotFoundError:
+            raise _never_stored(what, path) from None
         return lasting
 
-    async def secret(self, environment: int) -> bytes | None:
-        """Return what addresses of an environment's objects are signed with; None: there is no such environment."""
-        known = self._secrets.get(environment)
-        if known is None and environment <= _LARGEST_ID and (known := await self._secret(environment)) is not None:
-            self._secrets[environment] = known
-        return known
+    async def storage_at(self, place: str) -> Storage | None:
+        """Return what is known of a place that an address names; None: it is no environment's."""
+        for storage in self._storages.values():
+            if storage.place == place:
+                return storage
+        if time.monotonic() - self._looked_at < _AGAIN_SECONDS:
+            return None
+        await self._look()
+        return next((storage for storage in self._storages.values() if storage.place == place), None)
+
+    async def _storage(self, environment: Environment) -> Storage:
+        if environment.id not in self._storages:
+            await self._look()
+        return self._storages[environment.id]
+
+    async def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        self._storages = {storage.env_id: storage for storage in await self._find()}
+
+    async def _key(self, environment: Environment, path: str) -> str:
+        day, name = packets.checked_path(path)
+        return f"{(await self._storage(environment)).place}/{day}/{name}"
 
     async def _address(self, method: Method, environment: Environment, path: str, base: str) -> str:
-        key = _key(environment, path)
+        key = await self._key(environment, path)
         address = await self.objects.sign(method, key, self._lifetime)
         if address is not None:
             return address
-        secret = await self.secret(environment.id)
-        assert secret is not None, "the caller's environment is there"
+        secret = (await self._storage(environment)).secret
         return object_addresses.signed(base, method, key, secret, datetime.datetime.now(datetime.UTC) + self._lifetime)
 
 
-def too_large(what: str, size: int, limit_bytes: int) -> PayloadTooLarge:
-    """Return the refusal of a document that is larger than it may be."""
-    advice = "; keep it in a store of your own and pass its address" if what == "payload" else ""
-    return PayloadTooLarge(f"{what} is {size:,} bytes; the limit is {limit_bytes:,}{advice}")
-
-
-def _key(environment: Environment, path: str) -> str:
-    day, name = packets.checked_path(path)
-    return f"{day}/{environment.id}/{name}"
+def _never_stored(what: packets.Kind, path: str) -> BadRequest:
+    return BadRequest(f"{what}: nothing is stored at {path!r}; store it first, at the address of PUT /api/v2/packets")

@@ -20,6 +20,7 @@ from oncue.api.settings import ServerSettings
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
 from oncue.engine import environments, rate_limits, triggering, upkeep
+from oncue.engine.environments import Storage
 from oncue.engine.events import Effects
 from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
 from oncue.engine.requests import NewRun
@@ -59,9 +60,7 @@ class Services:
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
         self.settings, self.traffic, self.control = settings, traffic, control
         self.keys = Keys(self._find_key)
-        self.packets = Packets(
-            open_objects(settings.objects), lifetime=settings.address_lifetime, secret=self._signing_secret
-        )
+        self.packets = Packets(open_objects(settings.objects), lifetime=settings.address_lifetime, find=self._storages)
         self.rate_limits = RateLimits(
             {REQUESTS: settings.rate_limit_requests, BATCH_ITEMS: settings.rate_limit_batch_items},
             take=self._take_tokens,
@@ -119,8 +118,8 @@ class Services:
         async with transaction(self.control) as tx:
             return await environments.authenticate(tx, digest)
 
-    async def _signing_secret(self, environment: int) -> bytes | None:
-        return await self.read(lambda tx: environments.signing_secret(tx, environment))
+    async def _storages(self) -> Sequence[Storage]:
+        return await self.read(environments.storages)
 
     async def _take_tokens(self, environment: Environment, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
         async with transaction(self.traffic) as tx:

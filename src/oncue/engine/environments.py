@@ -57,10 +57,14 @@ class KeyId(msgspec.Struct, frozen=True):
     id: int
 
 
-class SigningSecret(msgspec.Struct, frozen=True):
-    """What signs addresses of an environment's objects."""
+class Storage(msgspec.Struct, frozen=True):
+    """Where the objects of an environment are."""
 
+    env_id: int
+    place: str
+    """What their keys begin with; no other environment has it, in this database or another that shares the store."""
     secret: bytes
+    """What their addresses are signed with, 32 bytes."""
 
 
 class ProjectId(msgspec.Struct, frozen=True):
@@ -77,7 +81,7 @@ _environments = _sql.many("environments", Environment)
 _create_key = _sql.maybe("create_key", KeyId)
 _list_keys = _sql.many("list_keys", KeyRow)
 _revoke_key = _sql.maybe("revoke_key", KeyId)
-_signing_secret = _sql.maybe("signing_secret", SigningSecret)
+_storages = _sql.many("storages", Storage)
 
 
 def key_hash(secret: str) -> bytes:
@@ -139,7 +143,6 @@ async def revoke_key(tx: Tx, key: int) -> bool:
     return await _revoke_key(tx, id=key) is not None
 
 
-async def signing_secret(tx: Tx, environment: int) -> bytes | None:
-    """Return what addresses of an environment's objects are signed with; None: there is no such environment."""
-    row = await _signing_secret(tx, id=environment)
-    return None if row is None else row.secret
+async def storages(tx: Tx) -> list[Storage]:
+    """Return where the objects of each environment are, and what their addresses are signed with."""
+    return await _storages(tx)

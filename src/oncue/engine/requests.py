@@ -10,17 +10,14 @@ Life of a run, this module's part::
 
 import datetime
 import uuid
-from typing import Final
 
 import msgspec
 
 from oncue.engine import option_rules
 from oncue.engine.option_rules import Debounce, IdempotencyKey
-from oncue.protocol import codec, ids, limits
-from oncue.protocol.errors import PayloadTooLarge, UnprocessableRequest
+from oncue.protocol import codec, ids, limits, packets
+from oncue.protocol.errors import UnprocessableRequest
 from oncue.protocol.triggers import TriggerOptions, TriggerRequest
-
-_INSTEAD: Final = "; keep it in a store of your own and pass its address"
 
 
 class ParentCall(msgspec.Struct, frozen=True):
@@ -98,7 +95,7 @@ def plan(
     own_id = None if options.run_id is None else ids.parse(ids.RUN, options.run_id)
     payload, payload_type = codec.document(request.payload, options.payload_type)
     if payload is not None and len(payload) > max_payload_bytes:
-        raise PayloadTooLarge(f"payload is {len(payload):,} bytes; the limit is {max_payload_bytes:,}{_INSTEAD}")
+        raise packets.too_large("payload", len(payload), max_payload_bytes)
     queue, queue_limit = option_rules.read_queue(options.queue)
     debounce = option_rules.read_debounce(options.debounce)
     delay, delay_until = option_rules.read_delay(options.delay)

@@ -10,6 +10,7 @@ Life of a run, this module's part::
 """
 
 import datetime
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -37,13 +38,14 @@ _sql = queries.load("retention")
 _first_kept = _sql.one("first_kept", Day)
 _old_days = _sql.many("old_days", Day)
 _drop_day = _sql.one("drop_day", Dropped)
+_days_of_objects = _sql.many("days_of_objects", Day)
 _delete_strays = _sql.none("delete_strays")
 _delete_logs = _sql.none("delete_logs")
 _delete_links = _sql.none("delete_links")
 _delete_batches = _sql.none("delete_batches")
 _delete_waitpoints = _sql.none("delete_waitpoints")
 
-_DELETIONS: Final = (_delete_strays, _delete_logs, _delete_links, _delete_batches, _delete_waitpoints)
+_DELETIONS: Final = (_delete_logs, _delete_links, _delete_batches, _delete_waitpoints)
 
 
 async def first_kept(tx: Tx, keep: datetime.timedelta) -> datetime.date:
@@ -61,15 +63,26 @@ async def old_days(tx: Tx, before: datetime.date) -> list[datetime.date]:
 
 
 async def drop_day(tx: Tx, day: datetime.date) -> bool:
-    """Delete the runs of a day, unless one of them has not ended; return whether they are gone.
+    """Delete the runs of a day; return whether they are gone.
 
-    Raises:
-        PostgresError: Others use the table, and it could not be had within two seconds; try again later.
+    They stay where one of them has not ended, where another server is at it, and for now where somebody has been
+    reading runs for long: others would have to wait for him too.
     """
     return (await _drop_day(tx, day=day)).dropped
 
 
-async def delete_group(tx: Tx, before: datetime.date) -> bool:
-    """Delete a group of each kind of row that belongs to runs before a day; return whether there may be more."""
-    deleted = [await delete(tx, before=before, limit=GROUP) for delete in _DELETIONS]
+async def days_of_objects(tx: Tx, before: datetime.date) -> set[datetime.date]:
+    """Return the days of the objects that runs name which are older than a day, and are still there."""
+    return {row.day for row in await _days_of_objects(tx, before=before)}
+
+
+async def delete_group(tx: Tx, before: datetime.date, left: Sequence[datetime.date]) -> bool:
+    """Delete a group of each kind of row that belongs to runs before a day; return whether there may be more.
+
+    Args:
+        before: The day.
+        left: Days before it that still have their runs, and what belongs to these.
+    """
+    deleted = [await _delete_strays(tx, before=before, limit=GROUP)]
+    deleted += [await delete(tx, before=before, left=left, limit=GROUP) for delete in _DELETIONS]
     return max(deleted) == GROUP

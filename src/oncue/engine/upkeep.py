@@ -35,6 +35,7 @@ from oncue.engine import (
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
+from oncue.protocol import packets
 from oncue.store.objects import Objects
 from oncue.store.pool import Pool, Tx, in_transaction
 
@@ -132,27 +133,31 @@ async def forget_old(pool: Pool, keep: datetime.timedelta, objects: Objects) -> 
         keep: For how many whole days runs are kept.
         objects: Where their large payloads and outputs are.
     """
+    effects = Effects()
     before = await in_transaction(pool, partial(retention.first_kept, keep=keep))
-    for day in await in_transaction(pool, partial(retention.old_days, before=before)):
-        await in_transaction(pool, partial(retention.drop_day, day=day))
-    while await in_transaction(pool, partial(retention.delete_group, before=before)):
+    days = await in_transaction(pool, partial(retention.old_days, before=before))
+    dropped = [day for day in days if await in_transaction(pool, partial(retention.drop_day, day=day))]
+    left = [day for day in days if day not in dropped]
+    while await in_transaction(pool, partial(retention.delete_group, before=before, left=left)):
         pass
-    # Only of days whose runs are gone; what a run was given may have been stored the day before it was triggered.
-    left = await in_transaction(pool, partial(retention.old_days, before=before))
-    needed = {day + datetime.timedelta(days=off) for day in (*left, before) for off in (-1, 0, 1)}
-    for name in await objects.below(""):
-        stored = _day(name)
-        if stored is not None and stored < before and stored not in needed:
-            await objects.delete_below(name)
-    return Effects()
+    deleted = await _delete_objects(pool, before, objects)
+    if dropped or deleted:
+        effects.tell("runs.forgotten", before=str(before), days=len(dropped), objects=deleted)
+    return effects
 
 
-def _day(name: str) -> datetime.date | None:
-    """Return the day that a prefix in the object store stands for; None where somebody else has put it there."""
-    try:
-        return datetime.date.fromisoformat(name)
-    except ValueError:
-        return None
+async def _delete_objects(pool: Pool, before: datetime.date, objects: Objects) -> int:
+    """Delete the objects of days before another which no run names any more; return how many those were."""
+    needed = await in_transaction(pool, partial(retention.days_of_objects, before=before))
+    # What a run was given may have been stored the day before it was triggered.
+    needed.add(before - datetime.timedelta(days=1))
+    deleted = 0
+    for storage in await in_transaction(pool, environments.storages):
+        for name in await objects.below(storage.place):
+            day = packets.read_day(name)
+            if day is not None and day < before and day not in needed:
+                deleted += await objects.delete_below(f"{storage.place}/{name}")
+    return deleted
 
 
 async def sweep(pool: Pool) -> Effects:

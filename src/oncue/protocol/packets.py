@@ -7,6 +7,7 @@ content, so that the same one is the same wherever it is stored again.
 Source: wire contract §2.10.
 """
 
+import datetime
 import hashlib
 import re
 from typing import Final, Literal, TypeAlias
@@ -14,12 +15,13 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from oncue.protocol import codec
-from oncue.protocol.errors import BadRequest
+from oncue.protocol.errors import BadRequest, PayloadTooLarge
 
 Kind: TypeAlias = Literal["payload", "output"]
 
-_SEGMENT: Final = re.compile(r"[A-Za-z0-9_.-]+")
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_COPY: Final = re.compile(r"copies/[0-9]{4}-[0-9]{2}-[0-9]{2}/(?P<name>.+)")
 _MAX_PATH_LENGTH: Final = 512
 _SUFFIXES: Final = {codec.TEXT: "txt"}
 
@@ -48,8 +50,41 @@ def are_same(document: str | None, type_: str, other: str | None, other_type: st
     """Whether two stored documents are equal; those in the object store by their names, on whatever days they came."""
     if type_ != other_type or type_ != codec.STORE or document is None or other is None:
         return (document, type_) == (other, other_type)
-    name_, other_name = (msgspec.json.decode(each, type=str).partition("/")[2] for each in (document, other))
-    return name_ == other_name
+    return _original(document) == _original(other)
+
+
+def path_in(reference: bytes | msgspec.Raw, field: str) -> str:
+    """Return the path that stands in the place of a document.
+
+    Args:
+        reference: JSON text.
+        field: Its name, for the message.
+
+    Raises:
+        BadRequest: It is no text.
+    """
+    try:
+        return msgspec.json.decode(reference, type=str)
+    except msgspec.MsgspecError:
+        raise BadRequest(f"{field}: expected the path of a stored packet, as its type is {codec.STORE}") from None
+
+
+def _original(document: str) -> str:
+    """Return the name under which a document was stored at first."""
+    _, _, name_ = msgspec.json.decode(document, type=str).partition("/")
+    copied = _COPY.fullmatch(name_)
+    return copied["name"] if copied else name_
+
+
+def copied_name(day: str, name_: str) -> str:
+    """Return the name of a copy under a later day: of another than all that are stored there by that name."""
+    return name_ if _COPY.fullmatch(name_) else f"copies/{day}/{name_}"
+
+
+def too_large(what: str, size: int, limit_bytes: int) -> PayloadTooLarge:
+    """Return the refusal of a document that is larger than it may be."""
+    advice = "; keep it in a store of your own and pass its address" if what == "payload" else ""
+    return PayloadTooLarge(f"{what} is {size:,} bytes; the limit is {limit_bytes:,}{advice}")
 
 
 def checked_name(text: str) -> str:
@@ -62,9 +97,17 @@ def checked_name(text: str) -> str:
     if len(text) > _MAX_PATH_LENGTH or not all(_SEGMENT.fullmatch(each) and each.strip(".") for each in segments):
         raise BadRequest(
             f"Invalid packet storage path {text[:80]!r}; expected names of letters, digits, '-', '_' and '.' with "
-            f"slashes between them, at most {_MAX_PATH_LENGTH} characters in all"
+            f"slashes between them, each of at most 200 characters, {_MAX_PATH_LENGTH} in all"
         )
     return text
+
+
+def read_day(text: str) -> datetime.date | None:
+    """Return the day that begins a path; None where that is none."""
+    try:
+        return datetime.date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def checked_path(text: str) -> tuple[str, str]:
@@ -74,7 +117,7 @@ def checked_path(text: str) -> tuple[str, str]:
         BadRequest: It is no such path.
     """
     day, _, rest = text.partition("/")
-    if _DAY.fullmatch(day) is None:
+    if read_day(day) is None:
         raise BadRequest(
             f"Invalid packet storage path {text[:80]!r}; expected the storagePath that came with the address"
         )

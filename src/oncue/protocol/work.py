@@ -342,6 +342,8 @@ class OutcomesResponse(msgspec.Struct, frozen=True, omit_defaults=True, rename="
     lost: list[str] = []
     """Runs whose lease was no longer the worker's: another execution counts, or the run was cancelled.
     An outcome that had been recorded before is not among them."""
+    again: list[str] = []
+    """Runs whose outcomes are to be sent again later: their outputs belong into the object store, which is away."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):

@@ -23,6 +23,8 @@ CONNECT_TIMEOUT_S: Final = 10.0
 ASYNC_CONNECTIONS: Final = 100
 THREAD_CONNECTIONS: Final = 32
 """Kept open between calls; more threads than this open connections of their own for a moment."""
+SILENCE_S: Final = 60.0
+"""A peer that sends nothing for so long is taken for dead."""
 IDLE_S: Final = 15.0
 """Well below what servers and proxies keep, 60 s and more, so that no request meets a connection being closed."""
 
@@ -34,16 +36,26 @@ class _Kept(NamedTuple):
     keeper: AsyncGenerator[None, None]
 
 
-_sessions: "dict[AbstractEventLoop, _Kept]" = {}
+_sessions: "dict[tuple[AbstractEventLoop, bool], _Kept]" = {}
+"""By loop, and whether for transfers."""
 _pool: "tuple[int, PoolManager] | None" = None
 
 
-async def send(request: HttpRequest, timeout_s: float, now: Callable[[], float]) -> Answer | NoAnswer:
-    """Send a request from the running event loop."""
+async def send(
+    request: HttpRequest, timeout_s: float, now: Callable[[], float], *, is_transfer: bool = False
+) -> Answer | NoAnswer:
+    """Send a request from the running event loop.
+
+    Args:
+        request: What to send.
+        timeout_s: After which it is given up.
+        now: The clock.
+        is_transfer: It goes by connections of its own: many slow ones must not hold up a call of the server.
+    """
     import aiohttp
     import yarl
 
-    session = await _session()
+    session = await _session(is_transfer=is_transfer)
     try:
         async with session.request(
             request.method,
@@ -51,13 +63,16 @@ async def send(request: HttpRequest, timeout_s: float, now: Callable[[], float])
             yarl.URL(request.url, encoded=True),
             data=sendable(request.body),
             headers=request.headers,
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+            # Silence counts only where nothing is being sent: a large body may take longer than that.
+            timeout=aiohttp.ClientTimeout(
+                total=timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=None if request.body else SILENCE_S
+            ),
             allow_redirects=False,
         ) as response:
             body = await response.read()
             return Answer(response.status, response.headers, body, now())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return NoAnswer(_named(error), now())
+        return NoAnswer(_named(error, request.url), now())
 
 
 def send_blocking(request: HttpRequest, timeout_s: float, now: Callable[[], float]) -> Answer | NoAnswer:
@@ -70,12 +85,12 @@ def send_blocking(request: HttpRequest, timeout_s: float, now: Callable[[], floa
             request.url,
             body=request.body,
             headers=request.headers,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=min(timeout_s, SILENCE_S)),
             retries=False,
             redirect=False,
         )
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        return NoAnswer(_named(error), now())
+        return NoAnswer(_named(error, request.url), now())
     return Answer(response.status, response.headers, response.data, now())
 
 
@@ -85,43 +100,43 @@ def sendable(body: bytes | None) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if body is not None and len(body) >= _LARGE_BYTES else body
 
 
-async def _session() -> "ClientSession":
+async def _session(*, is_transfer: bool) -> "ClientSession":
     import asyncio
 
     loop = asyncio.get_running_loop()
-    kept = _sessions.get(loop)
+    kept = _sessions.get((loop, is_transfer))
     if kept is None or kept.session.closed:
         _forget_closed_loops()
-        kept = await _open(loop)
+        kept = await _open(loop, is_transfer=is_transfer)
     return kept.session
 
 
-async def _open(loop: "AbstractEventLoop") -> _Kept:
+async def _open(loop: "AbstractEventLoop", *, is_transfer: bool) -> _Kept:
     import aiohttp
 
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=ASYNC_CONNECTIONS, keepalive_timeout=IDLE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-    kept = _Kept(session, _keep(loop, session))
-    _sessions[loop] = kept
+    kept = _Kept(session, _keep((loop, is_transfer), session))
+    _sessions[loop, is_transfer] = kept
     # The loop's own shutdown, as in asyncio.run, closes an async generator that has begun; and with it the session.
     await anext(kept.keeper)
     return kept
 
 
-async def _keep(loop: "AbstractEventLoop", session: "ClientSession") -> AsyncGenerator[None, None]:
+async def _keep(key: "tuple[AbstractEventLoop, bool]", session: "ClientSession") -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        _sessions.pop(loop, None)
+        _sessions.pop(key, None)
         await session.close()
 
 
 def _forget_closed_loops() -> None:
     """Let go of sessions whose loop was closed without its shutdown; their sockets go with them."""
-    for loop in [loop for loop in list(_sessions) if loop.is_closed()]:
-        kept = _sessions.pop(loop)
+    for key in [key for key in list(_sessions) if key[0].is_closed()]:
+        kept = _sessions.pop(key)
         connector: Any = kept.session.connector
         kept.session.detach()
         # Driven by hand, since there is no loop to await it on; its transports cannot tell the closed one.
@@ -139,10 +154,12 @@ def _thread_pool() -> "PoolManager":
     return _pool[1]
 
 
-def _named(error: Exception) -> Exception:
-    """Return the error with a text: some of the libraries' have none."""
-    if str(error):
+def _named(error: Exception, url: str) -> Exception:
+    """Return the error with a text, which some of the libraries' have not, and without what signs an address."""
+    text = str(error) or type(error).__name__
+    query = url.partition("?")[2]
+    if text == str(error) and not (query and query in text):
         return error
-    named = type(error)(type(error).__name__) if isinstance(error, TimeoutError) else OSError(type(error).__name__)
-    named.__cause__ = error
-    return named
+    # Not as a cause: a traceback would show the other text all the same.
+    safe = text.replace(query, "...") if query else text
+    return type(error)(safe) if isinstance(error, TimeoutError) else OSError(safe)

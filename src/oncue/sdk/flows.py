@@ -30,6 +30,8 @@ class Send(NamedTuple):
 
     request: requests.HttpRequest
     timeout_s: float
+    is_transfer: bool = False
+    """A document on its way to the object store or from there: it may take long, and must hold up no call."""
 
 
 class Sleep(NamedTuple):
@@ -54,7 +56,7 @@ class Pull(NamedTuple):
 class Together(NamedTuple):
     """Carry out several flows at once; answered with what each returned, in order, once all have ended.
 
-    Where some raise, the flow gets the error of the first of them.
+    Where one raises, those that have not begun never do, and the flow gets its error.
     """
 
     flows: "Sequence[Flow[Any]]"
@@ -107,7 +109,7 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
     Raises:
         ApiError: The store refused, or could not be reached.
     """
-    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S)
+    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S, is_transfer=True)
     if _is_good(reply):
         return reply
     if isinstance(reply, NoAnswer):
@@ -117,12 +119,17 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
 
 
 def _repeated(
-    request: requests.HttpRequest, policy: requests.Policy, until: float | None, timeout_s: float
+    request: requests.HttpRequest,
+    policy: requests.Policy,
+    until: float | None,
+    timeout_s: float,
+    *,
+    is_transfer: bool = False,
 ) -> Flow[Answer | NoAnswer]:
     """Send a request until it is answered well, or sending it again would not help."""
     attempt = 0
     while True:
-        reply: Answer | NoAnswer = yield Send(request, timeout_s)
+        reply: Answer | NoAnswer = yield Send(request, timeout_s, is_transfer)
         if _is_good(reply):
             return reply
         attempt += requests.counts_as_attempt(reply, policy)

@@ -10,11 +10,12 @@ Life of a run, this module's part::
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from oncue.protocol import codec, packets
+from oncue.protocol.errors import ConnectionFailed, ServerError
 from oncue.protocol.packets import Kind
 from oncue.protocol.triggers import BatchItem, TriggerRequest
 from oncue.protocol.work import ChildResult, ChildSucceeded
@@ -24,6 +25,9 @@ from oncue.sdk.flows import Flow, Together
 from oncue.sdk.requests import HttpRequest
 
 Asked = TypeVar("Asked", TriggerRequest, BatchItem)
+
+PATIENCE_S: Final = 300.0
+"""How long a parent waits for a store that is away."""
 
 
 def is_large(document: msgspec.Raw) -> bool:
@@ -107,7 +111,10 @@ def fetched_from(address: str) -> Flow[tuple[msgspec.Raw, str]]:
 
 
 def opened(children: Sequence[ChildResult]) -> Flow[Sequence[ChildResult]]:
-    """Fetch the large outputs of children, several at once; errors as for ``fetched``."""
+    """Fetch the large outputs of children, several at once; errors as for ``fetched``.
+
+    A store that is away is asked again for some minutes: the parent must not fail where its children succeeded.
+    """
     large = [
         (place, child)
         for place, child in enumerate(children)
@@ -115,8 +122,18 @@ def opened(children: Sequence[ChildResult]) -> Flow[Sequence[ChildResult]]:
     ]
     if not large:
         return children
-    documents: list[tuple[msgspec.Raw, str]] = yield Together([fetched(child.output) for _, child in large])
+    documents: list[tuple[msgspec.Raw, str]] = yield Together([_patiently(child.output) for _, child in large])
     made = list(children)
     for (place, child), (output, type_) in zip(large, documents, strict=True):
         made[place] = msgspec.structs.replace(child, output=output, output_type=type_)
     return made
+
+
+def _patiently(reference_: msgspec.Raw) -> Flow[tuple[msgspec.Raw, str]]:
+    until = (yield from flows.now()) + PATIENCE_S
+    while True:
+        try:
+            return (yield from fetched(reference_))
+        except (ConnectionFailed, ServerError):
+            if (yield from flows.now()) >= until:
+                raise

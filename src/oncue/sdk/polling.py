@@ -10,6 +10,7 @@ import msgspec
 
 from oncue.protocol import codec, durations
 from oncue.protocol.durations import Duration
+from oncue.protocol.errors import ApiError
 from oncue.protocol.failures import ShownError
 from oncue.protocol.runs import RunSummary, RunView
 from oncue.protocol.triggers import BatchView
@@ -67,14 +68,17 @@ def result(run_id: str, timeout: Duration | None, read_output: ReadOutput | None
 def complete(asked: Flow[Run]) -> Flow[Run]:
     """Return a run with its payload and output, fetched where the server keeps them apart.
 
-    Raises:
-        ApiError: One of them could not be fetched.
+    What cannot be fetched is None, and its address stays: a look at where a run stands must not fail over that. Source:
+    wire contract §2.6.
     """
     run = yield from asked
     found: dict[str, Any] = {}
     for name, address in (("payload", run.payload_presigned_url), ("output", run.output_presigned_url)):
         if address is not None:
-            document, type_ = yield from packets.fetched_from(address)
+            try:
+                document, type_ = yield from packets.fetched_from(address)
+            except ApiError:
+                continue
             # As the server shows what it has at hand: without what only JavaScript can say.
             found[name] = msgspec.json.decode(codec.plain(document, type_))
             found[f"{name}_presigned_url"] = None

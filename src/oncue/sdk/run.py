@@ -30,11 +30,11 @@ class Run(RelatedRun, frozen=True, omit_defaults=True, rename="camel", kw_only=T
 
     payload: Any = None
     payload_presigned_url: str | None = None
-    """Where the server keeps a large payload; None in what ``runs`` returns, which has the payload itself."""
+    """Where a large payload is kept; None once it has been fetched, so not None only where it could not be."""
     output: Any = None
     """What the task returned, once ``is_success``."""
     output_presigned_url: str | None = None
-    """Where the server keeps a large output; None in what ``runs`` returns, which has the output itself."""
+    """Where a large output is kept; None once it has been fetched, so not None only where it could not be."""
     error: ShownError | None = None
     related_runs: RelatedRuns = RelatedRuns()
     attempt_count: int = 0

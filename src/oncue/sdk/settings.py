@@ -17,8 +17,6 @@ OFFLOAD_BYTES: Final = "ONCUE_OFFLOAD_BYTES"
 MAX_BATCH_ITEMS: Final = "ONCUE_MAX_BATCH_ITEMS"
 DEFAULT_API_URL: Final = "http://localhost:3030"
 
-_MOST_DIGITS: Final = 12
-
 _configured: dict[str, str] = {}
 
 
@@ -95,7 +93,7 @@ def offload_bytes() -> int:
     Raises:
         SettingsError: The variable is no such size.
     """
-    return _number(OFFLOAD_BYTES, limits.OFFLOAD_BYTES, "a number of bytes")
+    return _number(OFFLOAD_BYTES, limits.OFFLOAD_BYTES, 1_024, 1_000_000_000)
 
 
 def max_batch_items() -> int:
@@ -104,15 +102,18 @@ def max_batch_items() -> int:
     Raises:
         SettingsError: The variable is no such number.
     """
-    return _number(MAX_BATCH_ITEMS, limits.MAX_BATCH_ITEMS, "a whole number")
+    return _number(MAX_BATCH_ITEMS, limits.MAX_BATCH_ITEMS, 1, 100_000)
 
 
-def _number(name: str, default: int, accepted: str) -> int:
+def _number(name: str, default: int, smallest: int, largest: int) -> int:
     text = os.environ.get(name, "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise SettingsError(f"{name}={text[:20]!r} is not accepted; expected {accepted}")
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(largest))
+    if not is_whole or not smallest <= int(text) <= largest:
+        raise SettingsError(
+            f"{name}={text[:20]!r} is not accepted; expected a whole number, {smallest:,} to {largest:,}"
+        )
     return int(text)
 
 

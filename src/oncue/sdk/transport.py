@@ -100,7 +100,9 @@ async def _drive(flow: Flow[T]) -> T:
         try:
             match step:
                 case Send():
-                    reply = await connections.send(step.request, step.timeout_s, clock.now)
+                    reply = await connections.send(
+                        step.request, step.timeout_s, clock.now, is_transfer=step.is_transfer
+                    )
                 case Sleep():
                     if step.seconds > 0:
                         await clock.pause(step.seconds)
@@ -120,7 +122,7 @@ async def _drive(flow: Flow[T]) -> T:
 
 def _carry_out(step: Step) -> Any:  # noqa: ANN401 - what the step is answered with
     match step:
-        case Send(request, timeout_s):
+        case Send(request, timeout_s, _):
             return connections.send_blocking(request, timeout_s, clock.now)
         case Sleep(seconds):
             if seconds > 0:
@@ -143,11 +145,13 @@ async def _drive_together(flows: Sequence[Flow[Any]]) -> list[Any]:
         async with turns:
             return await _drive(flow)
 
-    ended = await asyncio.gather(*map(in_turn, flows), return_exceptions=True)
-    for value in ended:
-        if isinstance(value, BaseException):
-            raise value
-    return ended
+    try:
+        async with asyncio.TaskGroup() as group:
+            driven = [group.create_task(in_turn(flow)) for flow in flows]
+    except BaseExceptionGroup as failures:
+        # The others have been stopped: what is to be made of several at once fails as a whole.
+        raise failures.exceptions[0] from None
+    return [each.result() for each in driven]
 
 
 def _run_together(flows: Sequence[Flow[Any]]) -> list[Any]:

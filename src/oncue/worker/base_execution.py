@@ -79,6 +79,14 @@ class BaseExecution(abc.ABC):
         """Whether the task is a plain function on a thread of its own."""
         return self.task is not None and not self.task.is_async
 
+    @abc.abstractmethod
+    def stand_still(self) -> None:
+        """Count no compute time from now on: its documents are on their way. On any thread."""
+
+    @abc.abstractmethod
+    def go_on(self) -> None:
+        """Count compute time again. On any thread."""
+
     def note_difference(self, task: str, run_id: str) -> None:
         """Log that a call stands for a run with another payload; an error where the task is strict.
 

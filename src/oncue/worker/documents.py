@@ -85,12 +85,15 @@ def stored_blocking(run: BaseExecution, outcome: Outcome) -> Outcome:
 
 
 def _fetched(run: BaseExecution, assignment: Assignment) -> Flow[Assignment]:
+    run.stand_still()
     payload, type_ = yield from _until_there(run, lambda: packets.fetched(assignment.payload), _AWAY)
+    run.go_on()
     return msgspec.structs.replace(assignment, payload=payload, payload_type=type_)
 
 
 def _stored(run: BaseExecution, outcome: Succeeded) -> Flow[Outcome]:
     # By the execution: one that counts no more must not write over the output of the one that does.
+    run.stand_still()
     name = f"runs/{run.run_id}/{run.epoch}/output.json"
     try:
         path = yield from _until_there(

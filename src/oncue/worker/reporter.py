@@ -30,6 +30,9 @@ GROUP: Final = 1_000
 GROUP_BYTES: Final = 8 * 1024 * 1024
 """Outputs of one request; a single larger one travels alone."""
 
+AGAIN_S: Final = 2.0
+"""After which an outcome is sent again that could not be recorded while the object store was away."""
+
 MAX_BACKLOG: Final = 2_000
 """Unreported outcomes above which no new runs are claimed."""
 
@@ -146,6 +149,9 @@ class Reporter:
             else:
                 self._outage.over()
                 self._lost(response.lost, "another execution counts, or the run was cancelled")
+                for outcome in group:
+                    if outcome.run_id in response.again:
+                        self.add(outcome, asyncio.sleep(AGAIN_S))
                 return
 
     async def _divide(self, group: list[Outcome], error: ApiError) -> None:

@@ -77,6 +77,7 @@ class HeldRun(BaseExecution):
         "_parked_at_ns",
         "_parked_ns",
         "_parking",
+        "_stands_still",
         "_started_at_ns",
         "_stays",
         "future",
@@ -109,6 +110,7 @@ class HeldRun(BaseExecution):
         self._calls: dict[str, itertools.count[int]] | None = None
         self._parking: Parking | None = None
         self._started_at_ns = 0
+        self._stands_still = False
         self._parked_at_ns = 0
         self._parked_ns = 0
 
@@ -183,6 +185,26 @@ class HeldRun(BaseExecution):
             self.limit.pause()
         self.session.places.give_back()
 
+    def stand_still(self) -> None:
+        """Count no compute time from now on; the place stays its own."""
+        if threading.get_ident() != self.session.thread_id:
+            self.session.loop.call_soon_threadsafe(self.stand_still)
+        elif not self._stands_still and self.has_place:
+            self._stands_still = True
+            self._parked_at_ns = time.monotonic_ns()
+            if self.limit is not None:
+                self.limit.pause()
+
+    def go_on(self) -> None:
+        """Count compute time again."""
+        if threading.get_ident() != self.session.thread_id:
+            self.session.loop.call_soon_threadsafe(self.go_on)
+        elif self._stands_still:
+            self._stands_still = False
+            self._parked_ns += time.monotonic_ns() - self._parked_at_ns
+            if self.limit is not None and not self.is_over:
+                self.limit.go()
+
     def waits(self) -> None:
         """Note that it waits for one thing more, and holds no place."""
         self.session.waiting.waits(self)
@@ -205,7 +227,7 @@ class HeldRun(BaseExecution):
         """Return the compute time so far in milliseconds, time without a place left out."""
         if not self._started_at_ns:
             return 0
-        until_ns = time.monotonic_ns() if self.has_place else self._parked_at_ns
+        until_ns = time.monotonic_ns() if self.has_place and not self._stands_still else self._parked_at_ns
         return (until_ns - self._started_at_ns - self._parked_ns) // _NS_PER_MS
 
     def interrupt(self, stopped: Stop) -> None:

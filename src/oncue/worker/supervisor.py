@@ -111,6 +111,8 @@ class Worker:
             raise self._failure
 
     def _assemble(self) -> None:
+        # Now, and not when a run has done its work.
+        settings.offload_bytes()
         options, link = self._options, self._link
         self._places = Places(options.concurrency)
         self._reporter = Reporter(link, lambda: self._worker_id, self._lost)

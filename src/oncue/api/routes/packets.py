@@ -6,11 +6,12 @@ Source: wire contract §2.10. ``size`` and ``kind`` are ours: who gives them is 
 from http import HTTPStatus
 from typing import Final, get_args
 
-from oncue.api import addresses, named_runs, packets, query_values
+from oncue.api import addresses, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import reading
 from oncue.protocol import ids
+from oncue.protocol import packets as packet_rules
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.packets import Kind, PresignedDownload, PresignedUpload
 
@@ -26,7 +27,7 @@ async def upload(call: Call, _: None) -> Answer:
     size = query_values.number(query, "size", default=0, largest=_LARGEST_SIZE, smallest=0)
     limit = settings.max_payload_bytes if kind == "payload" else settings.max_output_bytes
     if size > limit:
-        raise packets.too_large(kind, size, limit)
+        raise packet_rules.too_large(kind, size, limit)
     return Answer(
         await call.services.packets.upload_address(call.environment, call.parameters["name"], addresses.base(call))
     )

@@ -74,12 +74,12 @@ async def claim(call: Call, request: ClaimRequest) -> Answer:
 async def outcomes(call: Call, request: OutcomesRequest) -> Answer:
     """Record what became of runs."""
     worker = ids.parse(ids.WORKER, request.worker_id)
-    told = [await offloading.output(call.services, call.environment, outcome) for outcome in request.outcomes]
+    told, again = await offloading.outputs(call.services, call.environment, request.outcomes)
     lost = await call.services.write(
         lambda tx, effects: attempts.report(tx, call.environment, worker, told, effects=effects)
     )
     call.services.polls.room_freed(worker)
-    return Answer(OutcomesResponse(lost))
+    return Answer(OutcomesResponse(lost, again))
 
 
 async def heartbeat(call: Call, request: Heartbeat) -> Answer:

@@ -54,8 +54,12 @@ where key.id = :id::int
   and key.revoked_at is null
 returning key.id;
 
--- name: signing_secret :maybe SigningSecret
--- What signs addresses of an environment's objects: derived, so that it is no other address's signature.
-select sha256('objects'::bytea || environment.callback_secret) as secret
+-- name: storages :many Storage
+-- Where objects of environments are, and what signs their addresses; derived, so that neither tells of the other, nor
+-- of what signs anything else.
+select
+    environment.id as env_id,
+    environment.slug || '-' || left(encode(sha256('place'::bytea || environment.callback_secret), 'hex'), 20) as place,
+    sha256('objects'::bytea || environment.callback_secret) as secret
 from oncue.environments as environment
-where environment.id = :id::int;
+order by environment.id;

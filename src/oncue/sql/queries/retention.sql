@@ -25,23 +25,37 @@ order by day;
 -- Drop the runs of a day, unless one of them has not ended.
 select oncue.drop_runs_partition(:day::date) as dropped;
 
+-- name: days_of_objects :many Day
+-- The days under which objects are stored that runs name which are older than :before, or outside of every day.
+with old as (
+    select run.payload, run.payload_type, run.output, run.output_type
+    from oncue.runs as run
+    where run.id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    union all
+    select run.payload, run.payload_type, run.output, run.output_type
+    from oncue.runs_default as run
+)
+-- A path is kept as JSON text, in quotes, and begins with its day.
+select substr(old.payload, 2, 10)::date as day
+from old
+where old.payload_type = 'application/store'
+union
+select substr(old.output, 2, 10)::date as day
+from old
+where old.output_type = 'application/store';
+
 -- name: delete_strays :none
 -- Delete at most :limit runs that have ended and have no partition of a day.
 delete from oncue.runs_default as run
 where (run.env_id, run.id) in (
     select stray.env_id, stray.id
     from oncue.runs_default as stray
-    where stray.created_at < :before::date::timestamp at time zone 'UTC'
-      and not exists (
-          select
-          from oncue.live as live
-          where live.env_id = stray.env_id and live.run_id = stray.id
-      )
+    where stray.finished_at < :before::date::timestamp at time zone 'UTC'
     limit :limit::int
 );
 
 -- name: delete_logs :none
--- Delete at most :limit lines that runs of days before another have logged.
+-- Delete at most :limit lines that runs of days before another have logged, but for days that stay.
 delete from oncue.run_logs as line
 where (line.env_id, line.run_id, line.epoch, line.number) in (
     select old.env_id, old.run_id, old.epoch, old.number
@@ -49,11 +63,12 @@ where (line.env_id, line.run_id, line.epoch, line.number) in (
     join oncue.run_logs as old
       on old.env_id = environment.id
      and old.run_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where (oncue.moment_of(old.run_id) at time zone 'UTC')::date <> all (:left::date[])
     limit :limit::int
 );
 
 -- name: delete_links :none
--- Delete at most :limit links of batches of days before another.
+-- Delete at most :limit links of batches of days before another, but for days that stay.
 delete from oncue.batch_links as link
 where (link.env_id, link.batch_id, link.item_id) in (
     select old.env_id, old.batch_id, old.item_id
@@ -61,11 +76,12 @@ where (link.env_id, link.batch_id, link.item_id) in (
     join oncue.batch_links as old
       on old.env_id = environment.id
      and old.batch_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where (oncue.moment_of(old.batch_id) at time zone 'UTC')::date <> all (:left::date[])
     limit :limit::int
 );
 
 -- name: delete_batches :none
--- Delete at most :limit batches of days before another that are done or were given up.
+-- Delete at most :limit batches of days before another that were done or given up before it, but for days that stay.
 delete from oncue.batches as batch
 where (batch.env_id, batch.id) in (
     select old.env_id, old.id
@@ -73,12 +89,13 @@ where (batch.env_id, batch.id) in (
     join oncue.batches as old
       on old.env_id = environment.id
      and old.id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
-    where old.finished_at is not null or old.aborted is not null
+    where old.finished_at < :before::date::timestamp at time zone 'UTC'
+      and (oncue.moment_of(old.id) at time zone 'UTC')::date <> all (:left::date[])
     limit :limit::int
 );
 
 -- name: delete_waitpoints :none
--- Delete at most :limit tokens and moments of days before another that are settled.
+-- Delete at most :limit tokens and moments that were settled before a day.
 delete from oncue.waitpoints as waitpoint
 where (waitpoint.env_id, waitpoint.id) in (
     select old.env_id, old.id
@@ -86,6 +103,7 @@ where (waitpoint.env_id, waitpoint.id) in (
     join oncue.waitpoints as old
       on old.env_id = environment.id
      and old.id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
-    where old.settled_at is not null
+    where old.settled_at < :before::date::timestamp at time zone 'UTC'
+      and (oncue.moment_of(old.id) at time zone 'UTC')::date <> all (:left::date[])
     limit :limit::int
 );

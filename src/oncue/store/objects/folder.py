@@ -5,10 +5,12 @@ own to sign. What arrives as a stream is written aside and takes its place when 
 """
 
 import asyncio
+import contextlib
 import datetime
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Literal
@@ -17,14 +19,17 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
+from oncue.protocol.errors import BadRequest
 from oncue.store.errors import ObjectsMisconfigured
 from oncue.store.objects.bucket import Bucket
 from oncue.store.objects.stored import OCTETS, StoredObject, told
 
-_TYPE: Final = "~type"
+_TYPE: Final = ".~type"
 """Ends the name of the file that has an object's content type; no key has a tilde."""
 _INCOMING: Final = "~incoming"
 _WRITE_BYTES: Final = 1024 * 1024
+_STALE_SECONDS: Final = 86_400
+"""What has been on its way for so long will not arrive."""
 
 
 class Folder(Bucket):
@@ -39,6 +44,7 @@ class Folder(Bucket):
         self._path = path.absolute()
         try:
             super().__init__(LocalStore(self._path, mkdir=True))
+            _sweep(self._path / _INCOMING)
         except (BaseError, OSError) as error:
             raise ObjectsMisconfigured(
                 f"the folder {self._path} for large payloads and outputs cannot be made ({type(error).__name__}); let "
@@ -57,6 +63,7 @@ class Folder(Bucket):
         """Store an object as it arrives, whole or not at all; return how many bytes it has.
 
         Raises:
+            BadRequest: A folder has the object's name, or an object that of a folder on its way.
             ObjectsUnavailable: The folder cannot be written.
             Exception: Whatever ``chunks`` raises; then nothing is stored.
         """
@@ -66,7 +73,7 @@ class Folder(Bucket):
                 size = await _write(incoming, chunks)
                 await asyncio.to_thread(self._place, incoming, key, content_type)
         finally:
-            await asyncio.to_thread(incoming.unlink, missing_ok=True)
+            await asyncio.to_thread(_discard, incoming)
         return size
 
     async def read(self, key: str) -> StoredObject | None:
@@ -83,7 +90,8 @@ class Folder(Bucket):
 
     async def copy(self, key: str, to: str) -> None:
         """Store an object under another key as well; errors as for ``Bucket.copy``."""
-        await super().copy(key + _TYPE, to + _TYPE)
+        with contextlib.suppress(FileNotFoundError):
+            await super().copy(key + _TYPE, to + _TYPE)
         await super().copy(key, to)
 
     async def sign(self, _method: Literal["GET", "PUT"], _key: str, _lifetime: datetime.timedelta) -> None:
@@ -92,18 +100,25 @@ class Folder(Bucket):
 
     async def delete_below(self, prefix: str) -> int:
         """Delete everything below a prefix, folders too; as for ``Bucket.delete_below``."""
-        with told("delete what is below", prefix):
+        with told("delete what is below", prefix), contextlib.suppress(FileNotFoundError):
             return await asyncio.to_thread(_delete_tree, self._path / prefix)
+        return 0
 
     def _place(self, incoming: Path, key: str, content_type: str) -> None:
         """Give a file that is complete its name, and make it last."""
         target = self._path / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # The type first: whoever finds the object finds its type.
-        of_type = incoming.with_suffix(".type")
-        of_type.write_text(content_type)
-        of_type.replace(target.with_name(target.name + _TYPE))
-        incoming.replace(target)
+        try:
+            _make_folders(target.parent, self._path)
+            # The type first: whoever finds the object finds its type.
+            of_type = incoming.with_suffix(_TYPE)
+            of_type.write_text(content_type)
+            of_type.replace(target.with_name(target.name + _TYPE))
+            incoming.replace(target)
+        except (NotADirectoryError, IsADirectoryError, FileExistsError):
+            raise BadRequest(
+                "Invalid packet storage path: an object is in the place of one of its folders, or a folder in its own; "
+                "choose another name"
+            ) from None
         _sync(target.parent)
 
 
@@ -131,6 +146,15 @@ async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
     return size
 
 
+def _make_folders(folder: Path, root: Path) -> None:
+    """Make a folder below another with those on its way, each to last."""
+    if folder == root or folder.is_dir():
+        return
+    _make_folders(folder.parent, root)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
 def _sync(folder: Path) -> None:
     """Have the names in a folder outlive a power failure, where the system can say so of a folder."""
     if os.name != "posix":
@@ -144,5 +168,20 @@ def _sync(folder: Path) -> None:
 
 def _delete_tree(path: Path) -> int:
     files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else []
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path)
     return sum(not each.name.endswith(_TYPE) for each in files)
+
+
+def _discard(incoming: Path) -> None:
+    for path in (incoming, incoming.with_suffix(_TYPE)):
+        # Where it cannot be deleted, what went wrong before says more.
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a server that died has left behind half written."""
+    for path in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _STALE_SECONDS:
+                path.unlink()

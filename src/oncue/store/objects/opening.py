@@ -51,7 +51,7 @@ def open_objects(address: str) -> Bucket:
         )
     except (BaseError, ValueError) as error:
         raise ObjectsMisconfigured(
-            f"the object store {scheme}:// cannot be opened ({str(error).splitlines()[0]}); see the environment "
-            "variables of its cloud"
+            f"the object store {scheme}://... cannot be opened ({type(error).__name__}); see its address, without "
+            "credentials, and the environment variables of its cloud"
         ) from error
     return Bucket(store)

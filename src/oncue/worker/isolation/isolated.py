@@ -24,6 +24,7 @@ from oncue.worker.isolation.messages import (
     Ask,
     Begin,
     BranchEnded,
+    Counting,
     Done,
     FromProcess,
     Line,
@@ -167,7 +168,7 @@ class _Serving:
                 return message
             self._do(message)
 
-    def _do(self, message: Ask | Line | WaitFor | BranchEnded) -> None:
+    def _do(self, message: Ask | Line | WaitFor | BranchEnded | Counting) -> None:
         run = self._run
         match message:
             case Ask(kind=kind, task=task, key=key):
@@ -184,6 +185,11 @@ class _Serving:
                 wait = asyncio.ensure_future(self._wait(message, standing))
                 self._waits.add(wait)
                 wait.add_done_callback(self._waits.discard)
+            case Counting(counts=counts):
+                if counts:
+                    run.go_on()
+                else:
+                    run.stand_still()
             case BranchEnded(branch=branch):
                 ended = self._branches.pop(branch, None)
                 if ended is not None:

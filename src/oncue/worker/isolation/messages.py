@@ -136,6 +136,12 @@ class BranchEnded(msgspec.Struct, frozen=True, tag="branch"):
     branch: int
 
 
+class Counting(msgspec.Struct, frozen=True, tag="counting"):
+    """Process to worker: whether the run's compute time counts; not while its documents are on their way."""
+
+    counts: bool
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """Process to worker, last: what became of the run; nothing where it was told to stop."""
 
@@ -143,7 +149,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 ToProcess: TypeAlias = Begin | Reply | Settled | StopNow
-FromProcess: TypeAlias = Ask | Line | WaitFor | BranchEnded | Done
+FromProcess: TypeAlias = Ask | Line | WaitFor | BranchEnded | Counting | Done
 
 
 def framed(message: ToProcess | FromProcess) -> bytes:

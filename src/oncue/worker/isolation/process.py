@@ -88,6 +88,8 @@ async def _called(held: RemoteRun, task: Task[Any, Any]) -> Outcome | None:
     execution.current.set(held)
     try:
         assignment = await documents.fetched(held, held.assignment)
+    except RunStopped:
+        return None
     except Exception as error:  # noqa: BLE001 - nothing may go unreported
         return documents.not_fetched(held, error)
     try:

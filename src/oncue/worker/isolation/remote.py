@@ -20,7 +20,7 @@ from oncue.sdk.task import Task
 from oncue.worker import log_shipping
 from oncue.worker.base_execution import BaseExecution, Stop
 from oncue.worker.isolation.channel import Channel
-from oncue.worker.isolation.messages import Ask, Begin, BranchEnded, Line, Settled, WaitFor
+from oncue.worker.isolation.messages import Ask, Begin, BranchEnded, Counting, Line, Settled, WaitFor
 
 
 class RemoteRun(BaseExecution):
@@ -77,6 +77,14 @@ class RemoteRun(BaseExecution):
     def worker_id(self) -> str:
         """Goes with every write about the run."""
         return self._begin.worker_id
+
+    def stand_still(self) -> None:
+        """Have the worker count no compute time from now on."""
+        self._channel.send(Counting(counts=False))
+
+    def go_on(self) -> None:
+        """Have the worker count compute time again."""
+        self._channel.send(Counting(counts=True))
 
     def call_key(self, kind: str, task: str, key: str | None = None) -> str:
         """Name a durable call, as the worker counts them.
