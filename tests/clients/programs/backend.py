@@ -1,0 +1,76 @@
+"""Tasks that official clients trigger."""
+
+from typing import Any
+
+from oncue import Context, metadata, task
+
+
+@task(id="email-sequence")
+async def email_sequence(payload: dict[str, Any]) -> str:
+    return f"to {payload['to']}, dear {payload['name']}"
+
+
+@task(id="my-task")
+async def my_task(payload: Any) -> Any:
+    return payload
+
+
+@task(id="my-task-1")
+async def my_task_1(payload: dict[str, Any]) -> str:
+    return f"some {payload['some']}"
+
+
+@task(id="my-task-2")
+async def my_task_2(payload: dict[str, Any]) -> str:
+    return f"other {payload['other']}"
+
+
+@task(id="folder/my task")
+async def in_a_folder(payload: Any) -> Any:
+    return {"id": "folder/my task", "payload": payload}
+
+
+@task(id="fails")
+async def fails(payload: str) -> None:
+    raise ValueError(payload)
+
+
+@task(id="tells-types")
+async def tells_types(payload: Any) -> dict[str, str]:
+    return {name: f"{type(value).__name__} {value!r}" for name, value in payload.items()}
+
+
+@task(id="tells-of-itself")
+async def tells_of_itself(payload: Any, ctx: Context) -> dict[str, Any]:
+    """Return what the worker was told of the run."""
+    limit = ctx.run.max_duration
+    return {
+        "queue": ctx.queue.name,
+        "concurrencyKey": ctx.run.concurrency_key,
+        "maxAttempts": ctx.run.max_attempts,
+        "maxDuration": None if limit is None else limit.total_seconds(),
+        "tags": list(ctx.run.tags),
+        "metadata": ctx.run.metadata,
+        "priority": ctx.run.priority,
+        "batchIndex": ctx.run.batch_index,
+    }
+
+
+@task(id="measures")
+async def measures(payload: dict[str, str]) -> int:
+    return len(payload["text"])
+
+
+@task(id="measures-text")
+async def measures_text(payload: str) -> int:
+    return len(payload)
+
+
+@task(id="writes")
+async def writes(length: int) -> str:
+    return "x" * length
+
+
+@task(id="reports-progress")
+async def reports_progress(payload: None) -> None:
+    metadata.set("progress", 1)
