@@ -34,7 +34,7 @@ async def test_queue_is_shown_as_the_contract_says(client: Client) -> None:
         "paused": False,
         "concurrencyLimit": 3,
         "concurrency": {"current": 3, "base": 3, "override": None, "overriddenAt": None, "overriddenBy": None},
-        "version": "V2",
+        "version": "V1",
     }
     assert (await client.get(f"{QUEUES}/{shown}")).body == {"id": shown, **found}
 

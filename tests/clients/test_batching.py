@@ -44,6 +44,7 @@ async def test_items_take_options_of_their_own(client: Client) -> None:
     assert (first["tags"], first["queue"], first["maxAttempts"], first["batchIndex"]) == (["a"], "first", 7, 0)
     assert (second["queue"], second["batchIndex"]) == ("second", 1)
     assert (third["concurrencyKey"], third["maxDuration"]) == ("user-1", 60)
+    assert (await client("queues.retrieve", {"type": "custom", "name": "second"}))["concurrencyLimit"] == 3
 
 
 async def test_async_iterable_becomes_a_batch(each_client: Client) -> None:

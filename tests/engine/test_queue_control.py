@@ -363,7 +363,7 @@ async def test_queue_shows_everything_the_contract_promises(engine: Engine) -> N
     own = await retrieve(engine, "own", "task")
 
     assert changed == await retrieve(engine, changed.id, "id")
-    assert (changed.name, changed.type, changed.version) == ("q", "custom", "V2")
+    assert (changed.name, changed.type, changed.version) == ("q", "custom", "V1")
     assert (own.name, own.type, own.concurrency_limit) == ("own", "task", None)
     assert changed.id.startswith("queue_")
     assert changed.concurrency_limit == 5

@@ -26,7 +26,7 @@ STATE: dict[str, Any] = {
         "overriddenAt": "2030-01-02T03:04:05Z",
         "overriddenBy": None,
     },
-    "version": "V2",
+    "version": "V1",
 }
 
 

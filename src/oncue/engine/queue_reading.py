@@ -161,7 +161,6 @@ def _view(row: QueueRow) -> QueueView:
             overridden_at=row.overridden_at,
             overridden_by=row.overridden_by,
         ),
-        version="V2",
     )
 
 

@@ -51,6 +51,8 @@ class QueueView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Runs that may execute at once, for each concurrency key; None for no limit."""
     concurrency: QueueConcurrency = QueueConcurrency()
     version: Literal["V1", "V2"] = "V1"
+    """Which shape this is: a queue that has its limit itself is ``V1``. Of a ``V2`` official clients refuse
+    ``concurrency``; it is there for their types, and no server of ours says it."""
 
 
 class OffsetPagination(msgspec.Struct, frozen=True, rename="camel"):
