@@ -95,3 +95,12 @@ async def test_a_key_is_forgotten_for_its_task(client: Client) -> None:
     assert "No runs found with idempotency key 'a b/c'" in again.body["error"]
     assert reset.body == {"id": "a b/c"}
     assert ids.parse(ids.RUN, second) != ids.parse(ids.RUN, first)
+
+
+async def test_cursor_backwards_wins_over_the_other(client: Client) -> None:
+    last, middle, _ = [await client.trigger("add") for _ in range(3)]
+
+    back = (await client.get(f"/api/v1/runs?page[after]={middle}&page[before]={last}&page[size]=1")).body
+
+    assert [run["id"] for run in back["data"]] == [middle]
+    assert back["pagination"] == {"next": middle, "previous": middle}

@@ -32,6 +32,13 @@ async def test_list_pages_by_for_await(each_client: Client) -> None:
     assert found == made[::-1]
 
 
+async def test_list_pages_back_and_forth(client: Client) -> None:
+    tag = uuid.uuid4().hex
+    made = [await delayed(client, tags=tag) for _ in range(5)][::-1]
+
+    assert await client("runs.backwards", {"tag": tag, "limit": 2}) == [made[4:], made[2:4], made[:2]]
+
+
 async def test_every_filter_of_the_client_is_understood(client: Client) -> None:
     tag = uuid.uuid4().hex
     queue = f"queue-{tag}"

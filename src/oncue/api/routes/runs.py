@@ -115,6 +115,8 @@ def parse_query(query: dict[str, str]) -> RunQuery:
     def read(name: str, parse: Callable[[str, str], T]) -> T | None:
         return parse(name, query[name]) if query.get(name) else None
 
+    before = read("page[before]", lambda _, text: ids.parse(ids.RUN, text))
+    after = read("page[after]", lambda _, text: ids.parse(ids.RUN, text))
     return RunQuery(
         statuses=query_values.several_of(query, "filter[status]", get_args(ApiStatus)),
         tasks=query_values.several(query, "filter[taskIdentifier]"),
@@ -129,8 +131,9 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         created_from=read("filter[createdAt][from]", _moment),
         created_to=read("filter[createdAt][to]", _moment),
         period=read("filter[createdAt][period]", _period),
-        after=read("page[after]", lambda _, text: ids.parse(ids.RUN, text)),
-        before=read("page[before]", lambda _, text: ids.parse(ids.RUN, text)),
+        # An official client that turns back sends the cursor by which it came as well.
+        after=None if before else after,
+        before=before,
         size=query_values.number(query, "page[size]", default=RunQuery().size, largest=_LARGEST_PAGE),
     )
 
