@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oncue import Context, metadata, task
+from oncue import Context, metadata, task, wait
 
 
 @task(id="email-sequence")
@@ -74,3 +74,18 @@ async def writes(length: int) -> str:
 @task(id="reports-progress")
 async def reports_progress(payload: None) -> None:
     metadata.set("progress", 1)
+
+
+@task(id="tells-type")
+async def tells_type(payload: Any) -> str:
+    return f"{type(payload).__name__} {payload!r}"
+
+
+@task(id="tells-of-large")
+async def tells_of_large(payload: dict[str, Any]) -> list[Any]:
+    return [len(payload["text"]), repr(payload["at"])]
+
+
+@task(id="waits-for")
+async def waits_for(token: str) -> Any:
+    return (await wait.for_token(token)).unwrap()
