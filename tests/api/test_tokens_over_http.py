@@ -40,7 +40,7 @@ async def test_completion_is_shown_and_may_be_repeated(client: Client) -> None:
         assert (reply.status, reply.body) == (200, {"success": True})
 
     shown = (await client.get(f"{TOKENS}/{token['id']}")).body
-    assert (shown["status"], shown["output"], shown["outputType"]) == ("COMPLETED", {"n": 1}, "application/json")
+    assert (shown["status"], shown["output"], shown["outputType"]) == ("COMPLETED", '{"n":1}', "application/json")
     assert "completedAt" in shown
 
 
@@ -51,7 +51,7 @@ async def test_callback_takes_what_cannot_be_kept_for_nothing(client: Client, bo
     reply = await client.post(token["url"].partition("://")[2].partition("/")[2].join(("/", "")), body)
 
     assert (reply.status, reply.body) == (200, {"success": True})
-    assert (await client.get(f"{TOKENS}/{token['id']}")).body["output"] == {}
+    assert (await client.get(f"{TOKENS}/{token['id']}")).body["output"] == "{}"
 
 
 async def test_list_pages_and_filters(client: Client) -> None:
@@ -62,7 +62,12 @@ async def test_list_pages_and_filters(client: Client) -> None:
     tagged = (await client.get(f"{TOKENS}?filter[tags]=b")).body
 
     assert [token["id"] for token in (*first["data"], *rest["data"])] == ids[::-1]
-    assert rest["pagination"] == {}
+    assert rest["pagination"] == {"previous": ids[0]}
+    back = (await client.get(f"{TOKENS}?page[size]=1&page[before]={ids[0]}")).body
+    assert ([token["id"] for token in back["data"]], back["pagination"]) == (
+        [ids[1]],
+        {"next": ids[1], "previous": ids[1]},
+    )
     assert [token["id"] for token in tagged["data"]] == [ids[1]]
 
 
@@ -106,4 +111,4 @@ async def test_callback_counts_without_a_key(client: Client) -> None:
         done = await stranger.post(path, {"n": 2})
 
     assert (refused.status, done.status) == (401, 200)
-    assert (await client.get(f"{TOKENS}/{token['id']}")).body["output"] == {"n": 2}
+    assert (await client.get(f"{TOKENS}/{token['id']}")).body["output"] == '{"n":2}'

@@ -150,7 +150,7 @@ async def test_completed_token_brings_its_output(engine: Engine) -> None:
 
     assert await told(engine, worker) == [(ids.show(ids.WAITPOINT, token.id), False, b'{"ok":1}', True)]
     view, _ = await engine.run(lambda tx: tokens.retrieve(tx, engine.environment, token.id))
-    assert (view.status, bytes(view.output)) == ("COMPLETED", b'{"ok":1}')
+    assert (view.status, view.output) == ("COMPLETED", '{"ok":1}')
 
 
 async def test_token_that_is_completed_already_is_not_waited_for(engine: Engine) -> None:
@@ -241,10 +241,10 @@ async def test_tokens_are_listed_by_status_and_tag(engine: Engine) -> None:
     await complete(engine, first.id)
 
     async def listed(size: int = 10, after: uuid.UUID | None = None, **filters: Any) -> tuple[list[str], bool]:
-        views, more = await engine.run(
+        page = await engine.run(
             lambda tx: tokens.list_tokens(tx, engine.environment, filters=Filters(**filters), after=after, size=size)
         )
-        return [view.id for view in views], more
+        return [token.view.id for token in page.tokens], page.has_older
 
     one, two = (ids.show(ids.WAITPOINT, token.id) for token in (first, second))
     assert await listed() == ([two, one], False)

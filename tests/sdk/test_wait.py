@@ -115,7 +115,15 @@ async def test_any_value_completes_a_token(api: FakeApi) -> None:
 
 
 async def test_pages_of_tokens_follow_each_other(api: FakeApi) -> None:
-    shown = {"id": TOKEN, "status": "COMPLETED", "createdAt": "2030-01-01T00:00:00Z", "tags": ["a"], "output": [1]}
+    shown = {
+        "id": TOKEN,
+        "status": "COMPLETED",
+        "createdAt": "2030-01-01T00:00:00Z",
+        "tags": ["a"],
+        "url": "http://x",
+        "output": "[1]",
+        "outputType": "application/json",
+    }
     api.prepare(
         "GET /api/v1/waitpoints/tokens",
         Reply(200, {"data": [shown], "pagination": {"next": TOKEN}}),

@@ -1,8 +1,10 @@
 """Query values: parameters of a query, read alike by every route that has them."""
 
+import datetime
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
+from oncue.protocol import durations
 from oncue.protocol.errors import BadRequest
 
 Name = TypeVar("Name", bound=str)
@@ -40,3 +42,35 @@ def several_of(query: Mapping[str, str], name: str, accepted: Collection[Name]) 
     if not known.keys() >= set(texts):
         raise BadRequest(f"{name}: found {query[name][:100]!r}; expected any of {', '.join(known)}")
     return [known[text] for text in texts]
+
+
+def moment(query: Mapping[str, str], name: str) -> datetime.datetime | None:
+    """Return milliseconds since 1970, or an ISO date, as a moment; without a zone it is UTC.
+
+    Raises:
+        BadRequest: It is neither.
+    """
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        if text.isascii() and text.isdigit():
+            return datetime.datetime.fromtimestamp(int(text) / 1000, datetime.UTC)
+        found = datetime.datetime.fromisoformat(text)
+        # At the ends of the calendar a zone may lead beyond it.
+        return found.astimezone(datetime.UTC) if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected milliseconds since 1970, or an ISO date") from None
+
+
+def period(query: Mapping[str, str], name: str) -> datetime.timedelta | None:
+    """Return a length of time.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    text = query.get(name)
+    found = durations.parse(text) if text else None
+    if text and found is None:
+        raise BadRequest(f"{name}: found {text[:60]!r}; expected a duration such as 1d or 2h30m")
+    return found

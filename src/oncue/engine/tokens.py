@@ -78,6 +78,25 @@ class Filters(NamedTuple):
     statuses: list[TokenStatus] | None = None
     tags: list[str] | None = None
     keys: list[str] | None = None
+    created_from: datetime.datetime | None = None
+    created_to: datetime.datetime | None = None
+    period: datetime.timedelta | None = None
+    """No older than this."""
+
+
+class Signed(NamedTuple):
+    """A token that is shown, and what its callback address is signed with."""
+
+    view: TokenView
+    signature: str
+
+
+class Page(NamedTuple):
+    """Some tokens, newest first, and whether there are others beside them."""
+
+    tokens: list[Signed]
+    has_older: bool
+    has_newer: bool
 
 
 _sql = queries.load("tokens")
@@ -86,6 +105,7 @@ _find_by_key = _sql.maybe("find_by_key", TokenId)
 _complete = _sql.none("complete")
 _show = _sql.maybe("show", TokenRow)
 _list_tokens = _sql.many("list_tokens", TokenRow)
+_list_tokens_above = _sql.many("list_tokens_above", TokenRow)
 _callback_secret = _sql.one("callback_secret", CallbackSecret)
 _find_called_back = _sql.maybe("find_called_back", CalledBack)
 
@@ -157,8 +177,8 @@ async def called_back(tx: Tx, token: uuid.UUID, signature: str) -> Environment:
     return known[row.env_id]
 
 
-async def retrieve(tx: Tx, environment: Environment, token: uuid.UUID) -> tuple[TokenView, str]:
-    """Return a token, and the signature of its callback address.
+async def retrieve(tx: Tx, environment: Environment, token: uuid.UUID) -> Signed:
+    """Return a token.
 
     Raises:
         NotFound: There is no such token in this environment.
@@ -166,28 +186,37 @@ async def retrieve(tx: Tx, environment: Environment, token: uuid.UUID) -> tuple[
     row = await _show(tx, env_id=environment.id, id=token)
     if row is None:
         raise NotFound(f"no token {ids.show(ids.WAITPOINT, token)} in this environment")
-    return _view(row), await _signed(tx, environment, token)
+    return Signed(_view(row), await _signed(tx, environment, token))
 
 
 async def list_tokens(
-    tx: Tx, environment: Environment, *, filters: Filters, after: uuid.UUID | None, size: int
-) -> tuple[list[TokenView], bool]:
-    """Return a page of tokens, newest first, and whether there are more.
+    tx: Tx,
+    environment: Environment,
+    *,
+    filters: Filters,
+    after: uuid.UUID | None = None,
+    before: uuid.UUID | None = None,
+    size: int,
+) -> Page:
+    """Return a page of tokens, newest first.
 
     Args:
-        after: The last token of the page before.
+        after: The last token of the page before; None: from the newest on.
+        before: The first token of the page after. Where there is one, ``after`` does not count.
         size: 1 to 100.
     """
-    rows = await _list_tokens(
-        tx,
-        env_id=environment.id,
-        before=after,
-        statuses=filters.statuses,
-        tags=filters.tags,
-        keys=filters.keys,
-        limit=size + 1,
-    )
-    return [_view(row) for row in rows[:size]], len(rows) > size
+    # One more than asked for tells whether there is another page.
+    wanted = {"env_id": environment.id, **filters._asdict(), "size": size + 1}
+    if before is None:
+        rows = await _list_tokens(tx, after=after, **wanted)
+    else:
+        rows = await _list_tokens_above(tx, before=before, **wanted)
+    more, rows = len(rows) > size, rows[:size]
+    secret = (await _callback_secret(tx, env_id=environment.id)).callback_secret
+    shown = [Signed(_view(row), _signature(secret, row.id)) for row in rows]
+    if before is not None:
+        return Page(shown[::-1], has_older=bool(rows), has_newer=more)
+    return Page(shown, has_older=more, has_newer=bool(rows) and after is not None)
 
 
 async def _created(tx: Tx, environment: Environment, token: uuid.UUID, *, is_cached: bool) -> Created:
@@ -216,7 +245,7 @@ def _key_lifetime(request: CreateTokenRequest) -> datetime.timedelta | None:
 
 def _view(row: TokenRow) -> TokenView:
     is_completed = row.settled_at is not None and not row.timed_out
-    return TokenView(
+    view = TokenView(
         id=ids.show(ids.WAITPOINT, row.id),
         status="WAITING" if row.settled_at is None else "TIMED_OUT" if row.timed_out else "COMPLETED",
         created_at=row.created_at,
@@ -225,6 +254,10 @@ def _view(row: TokenRow) -> TokenView:
         timeout_at=row.due_at,
         idempotency_key=row.idempotency_key,
         idempotency_key_expires_at=row.key_expires_at,
-        output=codec.NOTHING if row.output is None else msgspec.Raw(row.output.encode()),
+        output=row.output,
         output_type=row.output_type,
     )
+    if not row.timed_out:
+        return view
+    error = msgspec.json.encode({"message": f"{view.id} timed out: nobody completed it in time"}).decode()
+    return msgspec.structs.replace(view, output=error, output_type=codec.JSON, output_is_error=True)

@@ -49,8 +49,8 @@ class TokenView(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel",
     """A token as it stands."""
 
     id: str
-    url: str | None = None
-    """Its callback address; not in lists."""
+    url: str = ""
+    """Its callback address; the route knows where the server is reached, and fills it in."""
     status: TokenStatus
     created_at: datetime.datetime
     tags: list[str]
@@ -58,15 +58,18 @@ class TokenView(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel",
     timeout_at: datetime.datetime | None = None
     idempotency_key: str | None = None
     idempotency_key_expires_at: datetime.datetime | None = None
-    output: msgspec.Raw = NOTHING
+    output: str | None = None
+    """What it was completed with, as the document's text; of one that timed out, an object with a ``message``."""
     output_type: str | None = None
     output_is_error: bool | None = None
+    """Only said of one that timed out."""
 
 
 class TokenPagination(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The cursor of the next page."""
+    """Cursors of the pages beside this one."""
 
     next: str | None = None
+    previous: str | None = None
 
 
 class TokenPage(msgspec.Struct, frozen=True):

@@ -224,9 +224,9 @@ def complete_token(token: str, data: msgspec.Raw) -> Call[None]:
     return Call("POST", path, lambda _: None, _encode(tokens.CompleteTokenRequest(data)))
 
 
-def retrieve_token(token: str, type_: type[T]) -> Call[T]:
+def retrieve_token(token: str) -> Call[tokens.TokenView]:
     """Ask for a token (wire contract §5)."""
-    return get(f"/api/v1/waitpoints/tokens/{quote(token, safe='')}", type_)
+    return get(f"/api/v1/waitpoints/tokens/{quote(token, safe='')}", tokens.TokenView)
 
 
 def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:

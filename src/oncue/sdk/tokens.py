@@ -9,8 +9,9 @@ from typing import Any, Literal, NoReturn, TypeAlias
 
 import msgspec
 
+from oncue.protocol import codec, tokens
 from oncue.protocol.errors import WaitTimedOut
-from oncue.protocol.tokens import TokenPagination, TokenStatus
+from oncue.protocol.tokens import TokenStatus
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class TokenView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A token as it stands."""
 
     id: str
-    url: str | None = None
-    """Its callback address; not in lists."""
+    url: str
+    """Its callback address."""
     status: TokenStatus
     created_at: datetime.datetime
     tags: list[str]
@@ -74,11 +75,12 @@ class TokenView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What it was completed with, once its status is ``COMPLETED``."""
 
 
-class TokenPage(msgspec.Struct, frozen=True):
-    """One page of tokens, newest first."""
-
-    data: list[TokenView]
-    pagination: TokenPagination
-
-
 TokenResult: TypeAlias = Completed | TimedOut
+
+
+def shown(view: tokens.TokenView) -> TokenView:
+    """Return what the server told of a token, with the output read."""
+    told = {name: getattr(view, name) for name in TokenView.__struct_fields__}
+    if view.output_is_error or view.output is None:
+        return TokenView(**{**told, "output": None})
+    return TokenView(**{**told, "output": codec.restore(view.output.encode(), view.output_type or codec.JSON)})

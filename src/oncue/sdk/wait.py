@@ -26,11 +26,11 @@ import msgspec
 
 from oncue.protocol import codec, durations, ids
 from oncue.protocol.durations import Duration
-from oncue.protocol.tokens import CreateTokenRequest, TokenStatus
+from oncue.protocol.tokens import CreateTokenRequest, TokenPage, TokenStatus
 from oncue.protocol.work import WaitpointSettled, WaitRequest
-from oncue.sdk import flows, inside, option_values, requests, transport, triggering
+from oncue.sdk import flows, inside, option_values, requests, tokens, transport, triggering
 from oncue.sdk.flows import Flow, Park
-from oncue.sdk.tokens import Completed, TimedOut, Token, TokenPage, TokenResult, TokenView
+from oncue.sdk.tokens import Completed, TimedOut, Token, TokenResult, TokenView
 
 TokenRef: TypeAlias = str | Token | TokenView
 """A token, or its id."""
@@ -145,7 +145,7 @@ def retrieve_token(token: TokenRef) -> Coroutine[Any, Any, TokenView]:
     Raises:
         NotFound: There is no such token in this environment.
     """
-    return transport.start(flows.exchange(requests.retrieve_token(_id(token), TokenView)), "wait.retrieve_token")
+    return transport.start(_retrieve(token), "wait.retrieve_token")
 
 
 async def list_tokens(
@@ -166,7 +166,7 @@ async def list_tokens(
     while True:
         page = await transport.start(flows.exchange(_page(status, tags, after)), "wait.list_tokens")
         for token in page.data:
-            yield token
+            yield tokens.shown(token)
         after = page.pagination.next
         if after is None:
             return
@@ -214,7 +214,7 @@ class BlockingWait:
 
     def retrieve_token(self, token: TokenRef) -> TokenView:
         """Ask how a token stands: ``wait.sync.retrieve_token(token).status``."""
-        return transport.run(flows.exchange(requests.retrieve_token(_id(token), TokenView)))
+        return transport.run(_retrieve(token))
 
     def list_tokens(
         self, *, status: TokenStatus | Sequence[TokenStatus] | None = None, tags: str | Sequence[str] | None = None
@@ -223,7 +223,7 @@ class BlockingWait:
         after: str | None = None
         while True:
             page = transport.run(flows.exchange(_page(status, tags, after)))
-            yield from page.data
+            yield from map(tokens.shown, page.data)
             after = page.pagination.next
             if after is None:
                 return
@@ -284,6 +284,10 @@ def _create(timeout: object, tags: object, key: object, key_ttl: object) -> Flow
 
 def _complete(token: TokenRef, data: object) -> requests.Call[None]:
     return requests.complete_token(_id(token), msgspec.Raw(triggering.encoded(data, f"token {_id(token)}")))
+
+
+def _retrieve(token: TokenRef) -> Flow[TokenView]:
+    return tokens.shown((yield from flows.exchange(requests.retrieve_token(_id(token)))))
 
 
 def _page(status: object, tags: object, after: str | None) -> requests.Call[TokenPage]:

@@ -1,6 +1,5 @@
 """Runs: look at them, list them, cancel them."""
 
-import datetime
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, TypeVar, get_args
@@ -12,7 +11,7 @@ from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
 from oncue.engine.reading import RunQuery
-from oncue.protocol import codec, durations, ids, machines
+from oncue.protocol import codec, ids, machines
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.failures import RunError
@@ -128,9 +127,9 @@ def parse_query(query: dict[str, str]) -> RunQuery:
         is_made_in_bulk=bool(query.get("filter[bulkAction]") or query.get("filter[schedule]")),
         batch=read("filter[batch]", lambda _, text: ids.parse(ids.BATCH, text)),
         is_test=read("filter[isTest]", _flag),
-        created_from=read("filter[createdAt][from]", _moment),
-        created_to=read("filter[createdAt][to]", _moment),
-        period=read("filter[createdAt][period]", _period),
+        created_from=query_values.moment(query, "filter[createdAt][from]"),
+        created_to=query_values.moment(query, "filter[createdAt][to]"),
+        period=query_values.period(query, "filter[createdAt][period]"),
         # An official client that turns back sends the cursor by which it came as well.
         after=None if before else after,
         before=before,
@@ -142,25 +141,6 @@ def _flag(name: str, text: str) -> bool:
     if text not in {"true", "false"}:
         raise BadRequest(f"{name}: found {text[:60]!r}; expected true or false")
     return text == "true"
-
-
-def _moment(name: str, text: str) -> datetime.datetime:
-    """Read milliseconds since 1970, or an ISO date; without a zone it is UTC."""
-    try:
-        if text.isascii() and text.isdigit():
-            return datetime.datetime.fromtimestamp(int(text) / 1000, datetime.UTC)
-        moment = datetime.datetime.fromisoformat(text)
-        # At the ends of the calendar a zone may lead beyond it.
-        return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    except (ValueError, OverflowError, OSError):
-        raise BadRequest(f"{name}: found {text[:60]!r}; expected milliseconds since 1970, or an ISO date") from None
-
-
-def _period(name: str, text: str) -> datetime.timedelta:
-    period = durations.parse(text)
-    if period is None:
-        raise BadRequest(f"{name}: found {text[:60]!r}; expected a duration such as 1d or 2h30m")
-    return period
 
 
 ROUTES = (

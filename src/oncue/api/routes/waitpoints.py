@@ -9,7 +9,7 @@ from oncue.api import addresses, bodies, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tokens, waitpoints
-from oncue.engine.tokens import Filters
+from oncue.engine.tokens import Filters, Signed
 from oncue.protocol import codec, ids
 from oncue.protocol.errors import BadRequest
 from oncue.protocol.tokens import (
@@ -26,7 +26,10 @@ from oncue.protocol.work import WaitRequest, WaitResponse
 
 _LARGEST_PAGE: Final = 100
 _PAGE: Final = 25
-_QUERY: Final = ("page[size]", "page[after]", "filter[status]", "filter[tags]", "filter[idempotencyKey]")
+_QUERY: Final = (
+    "page[size]", "page[after]", "page[before]", "filter[status]", "filter[tags]", "filter[idempotencyKey]",
+    "filter[createdAt][from]", "filter[createdAt][to]", "filter[createdAt][period]",
+)  # fmt: skip
 
 
 async def wait(call: Call, request: WaitRequest) -> Answer:
@@ -47,8 +50,7 @@ async def create(call: Call, request: CreateTokenRequest) -> Answer:
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a token."""
     token = ids.parse(ids.WAITPOINT, call.parameters["token"])
-    view, signature = await call.services.read(lambda tx: tokens.retrieve(tx, call.environment, token))
-    return Answer(msgspec.structs.replace(view, url=_callback_url(call, view.id, signature)))
+    return Answer(_shown(call, await call.services.read(lambda tx: tokens.retrieve(tx, call.environment, token))))
 
 
 async def list_tokens(call: Call, _: None) -> Answer:
@@ -61,18 +63,26 @@ async def list_tokens(call: Call, _: None) -> Answer:
         statuses=query_values.several_of(query, "filter[status]", get_args(TokenStatus)),
         tags=query_values.several(query, "filter[tags]"),
         keys=query_values.several(query, "filter[idempotencyKey]"),
+        created_from=query_values.moment(query, "filter[createdAt][from]"),
+        created_to=query_values.moment(query, "filter[createdAt][to]"),
+        period=query_values.period(query, "filter[createdAt][period]"),
     )
-    after = query.get("page[after]")
-    found, more = await call.services.read(
+    after, before = (query.get(f"page[{side}]") for side in ("after", "before"))
+    page = await call.services.read(
         lambda tx: tokens.list_tokens(
             tx,
             call.environment,
             filters=filters,
-            after=None if not after else ids.parse(ids.WAITPOINT, after),
+            after=ids.parse(ids.WAITPOINT, after) if after else None,
+            before=ids.parse(ids.WAITPOINT, before) if before else None,
             size=query_values.number(query, "page[size]", default=_PAGE, largest=_LARGEST_PAGE),
         )
     )
-    return Answer(TokenPage(found, TokenPagination(found[-1].id if more else None)))
+    shown = [_shown(call, token) for token in page.tokens]
+    pagination = TokenPagination(
+        next=shown[-1].id if page.has_older else None, previous=shown[0].id if page.has_newer else None
+    )
+    return Answer(TokenPage(shown, pagination))
 
 
 async def complete(call: Call, request: CompleteTokenRequest) -> Answer:
@@ -105,6 +115,10 @@ def _is_json(body: bytes) -> bool:
     except (msgspec.DecodeError, BadRequest, UnicodeDecodeError):
         return False
     return b"\\u0000" not in body
+
+
+def _shown(call: Call, token: Signed) -> TokenView:
+    return msgspec.structs.replace(token.view, url=_callback_url(call, token.view.id, token.signature))
 
 
 def _callback_url(call: Call, token: str, signature: str) -> str:

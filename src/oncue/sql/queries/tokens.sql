@@ -32,13 +32,12 @@ where waitpoint.env_id = :env_id::int
   and waitpoint.is_token;
 
 -- name: list_tokens :many TokenRow
--- A page of tokens, newest first; :before is the last one of the page before.
+-- A page of tokens, newest first; :after is the last one of the page before.
 select waitpoint.id, waitpoint.created_at, waitpoint.settled_at, waitpoint.due_at, waitpoint.timed_out, waitpoint.output,
     waitpoint.output_type, waitpoint.tags, waitpoint.idempotency_key, waitpoint.key_expires_at
 from oncue.waitpoints as waitpoint
 where waitpoint.env_id = :env_id::int
   and waitpoint.is_token
-  and (:before::uuid is null or waitpoint.id < :before::uuid)
   and (:statuses::text[] is null or case
       when waitpoint.settled_at is null then 'WAITING'
       when waitpoint.timed_out then 'TIMED_OUT'
@@ -46,8 +45,33 @@ where waitpoint.env_id = :env_id::int
   end = any(:statuses::text[]))
   and (:tags::text[] is null or waitpoint.tags && :tags::text[])
   and (:keys::text[] is null or waitpoint.idempotency_key = any(:keys::text[]))
+  and (:created_from::timestamptz is null or waitpoint.created_at >= :created_from::timestamptz)
+  and (:created_to::timestamptz is null or waitpoint.created_at <= :created_to::timestamptz)
+  and (:period::interval is null or waitpoint.created_at >= oncue.now() - :period::interval)
+  and (:after::uuid is null or waitpoint.id < :after::uuid)
 order by waitpoint.id desc
-limit :limit::int;
+limit :size::int;
+
+-- name: list_tokens_above :many TokenRow
+-- The page of tokens above a cursor, oldest first.
+select waitpoint.id, waitpoint.created_at, waitpoint.settled_at, waitpoint.due_at, waitpoint.timed_out, waitpoint.output,
+    waitpoint.output_type, waitpoint.tags, waitpoint.idempotency_key, waitpoint.key_expires_at
+from oncue.waitpoints as waitpoint
+where waitpoint.env_id = :env_id::int
+  and waitpoint.is_token
+  and (:statuses::text[] is null or case
+      when waitpoint.settled_at is null then 'WAITING'
+      when waitpoint.timed_out then 'TIMED_OUT'
+      else 'COMPLETED'
+  end = any(:statuses::text[]))
+  and (:tags::text[] is null or waitpoint.tags && :tags::text[])
+  and (:keys::text[] is null or waitpoint.idempotency_key = any(:keys::text[]))
+  and (:created_from::timestamptz is null or waitpoint.created_at >= :created_from::timestamptz)
+  and (:created_to::timestamptz is null or waitpoint.created_at <= :created_to::timestamptz)
+  and (:period::interval is null or waitpoint.created_at >= oncue.now() - :period::interval)
+  and waitpoint.id > :before::uuid
+order by waitpoint.id
+limit :size::int;
 
 -- name: callback_secret :one CallbackSecret
 -- What signs the callback addresses of an environment's tokens.
