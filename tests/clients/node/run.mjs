@@ -35,6 +35,7 @@ function described(error) {
     message: error.message,
     stack: error.stack,
     millisecondsUntilReset: error.millisecondsUntilReset,
+    shouldRetry: error.headers?.["x-should-retry"],
     cause: error.cause === undefined ? undefined : described(error.cause),
     ...Object.fromEntries(known),
   };
