@@ -140,6 +140,16 @@ async def test_store_that_refuses_fails_in_phase_offload(client: Client, faults:
     assert "no room" in error["message"]
 
 
+async def test_token_of_a_lost_answer_is_made_once(client: Client, faults: Faults) -> None:
+    tag = uuid.uuid4().hex
+    faults.plan("POST ", Fault(lost="answer"))
+
+    token = await client("faults.createToken", {"url": faults.url, "tags": [tag]})
+
+    assert await client("waitpoints.listed", {"tags": [tag]}) == [token["id"]]
+    assert token["isCached"] is False
+
+
 async def test_replay_of_a_lost_answer_is_made_once(client: Client, faults: Faults) -> None:
     tag = uuid.uuid4().hex
     options = {"tags": [tag], "delay": "1h"}

@@ -33,9 +33,11 @@ async def wait(engine: Engine, worker: uuid.UUID, run: Assignment, **what: Any) 
     return await engine.run(lambda tx: waitpoints.wait(tx, engine.environment, asked, effects=engine.effects))
 
 
-async def make(engine: Engine, **fields: Any) -> tokens.Created:
+async def make(engine: Engine, request_key: str | None = None, **fields: Any) -> tokens.Created:
     asked = CreateTokenRequest(**fields)
-    return await engine.run(lambda tx: tokens.create(tx, engine.environment, asked, effects=engine.effects))
+    return await engine.run(
+        lambda tx: tokens.create(tx, engine.environment, asked, request_key=request_key, effects=engine.effects)
+    )
 
 
 async def complete(engine: Engine, token: uuid.UUID, output: bytes = b"7") -> None:
@@ -233,6 +235,22 @@ async def test_token_made_again_by_a_run_that_starts_again_is_the_same(engine: E
     (again,) = await engine.claim(worker)
 
     assert (await make(engine, parent_epoch=again.epoch, **how)).id == first.id
+
+
+async def test_request_sent_again_makes_one_token(engine: Engine) -> None:
+    first = await make(engine, "a")
+
+    assert await make(engine, "a") == first
+    assert await make(engine, "b") != first
+
+
+async def test_request_sent_again_says_what_the_key_stood_for(engine: Engine) -> None:
+    made = await make(engine, idempotency_key="k")
+
+    cached = await make(engine, "a", idempotency_key="k")
+
+    assert (cached.id, cached.is_cached) == (made.id, True)
+    assert await make(engine, "a", idempotency_key="k") == cached
 
 
 async def test_tokens_are_listed_by_status_and_tag(engine: Engine) -> None:

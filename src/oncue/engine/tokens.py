@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from oncue.engine import environments, option_rules, requests, triggering, waitpoints
+from oncue.engine import environments, option_rules, request_keys, requests, triggering, waitpoints
 from oncue.engine.events import Effects
+from oncue.engine.request_keys import Meant
 from oncue.engine.rows import Environment
 from oncue.engine.waitpoints import Token
 from oncue.protocol import codec, ids, limits
@@ -110,8 +111,15 @@ _callback_secret = _sql.one("callback_secret", CallbackSecret)
 _find_called_back = _sql.maybe("find_called_back", CalledBack)
 
 
-async def create(tx: Tx, environment: Environment, request: CreateTokenRequest, *, effects: Effects) -> Created:
+async def create(
+    tx: Tx, environment: Environment, request: CreateTokenRequest, *, request_key: str | None = None, effects: Effects
+) -> Created:
     """Make a token; where its idempotency key stands for one already, that one.
+
+    Args:
+        request: What is asked for.
+        request_key: The caller's ``x-trigger-request-idempotency-key``.
+        effects: Gets what others must hear of.
 
     Raises:
         BadRequest: A field makes no sense; names it.
@@ -133,15 +141,22 @@ async def create(tx: Tx, environment: Environment, request: CreateTokenRequest, 
         caller = await triggering.lock_caller(tx, environment, call)
         if (made := await waitpoints.recorded(tx, environment, call, caller)) is not None:
             return await _created(tx, environment, made, is_cached=False)
+    wanted = ids.parse(ids.WAITPOINT, ids.new_waitpoint_id())
+    sent = None if request_key is None else f"token:{request_key}"
+    if sent is not None:
+        meant = (await request_keys.first_meant(tx, environment, {sent: wanted}))[sent]
+        if meant.target_id != wanted:
+            return await _created(tx, environment, meant.target_id, is_cached=meant.is_cached)
     if request.idempotency_key is not None:
         await _free_key(tx, env_id=environment.id, key=request.idempotency_key)
     token = Token(tags=tags, idempotency_key=request.idempotency_key, key_lifetime=lifetime)
-    wanted = ids.parse(ids.WAITPOINT, ids.new_waitpoint_id())
     if await waitpoints.insert(tx, environment, wanted, call, caller, delay=delay, until=until, token=token):
         effects.due_sooner |= delay is not None or until is not None
         return await _created(tx, environment, wanted, is_cached=False)
     found = await _find_by_key(tx, env_id=environment.id, key=request.idempotency_key)
     assert found is not None
+    if sent is not None:
+        await request_keys.point(tx, environment, [Meant(sent, found.id, is_cached=True)])
     return await _created(tx, environment, found.id, is_cached=True)
 
 

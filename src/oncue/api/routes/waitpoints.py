@@ -42,7 +42,10 @@ async def wait(call: Call, request: WaitRequest) -> Answer:
 
 async def create(call: Call, request: CreateTokenRequest) -> Answer:
     """Make a token."""
-    made = await call.services.write(lambda tx, effects: tokens.create(tx, call.environment, request, effects=effects))
+    key = call.request_key
+    made = await call.services.write(
+        lambda tx, effects: tokens.create(tx, call.environment, request, request_key=key, effects=effects)
+    )
     token = ids.show(ids.WAITPOINT, made.id)
     return Answer(CreateTokenResponse(token, made.is_cached, _callback_url(call, token, made.signature)))
 
