@@ -4,6 +4,8 @@ import datetime
 import uuid
 from typing import Any
 
+import pytest
+
 from tests.clients.client import Client
 
 
@@ -78,6 +80,37 @@ async def test_list_shows_runs_of_one_batch(client: Client) -> None:
     assert sorted(run["id"] for run in listed["data"]) == sorted(batch["runs"])
     assert {run["env"]["name"] for run in listed["data"]} == {"dev"}
     assert listed["pagination"] == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "status"),
+    [("takes-too-long", "TIMED_OUT"), ("dies", "CRASHED"), ("fails", "FAILED"), ("my-task", "COMPLETED")],
+)
+async def test_polling_ends_with_every_final_status(client: Client, task: str, status: str) -> None:
+    run = await client("triggering.triggerAndPoll", {"id": task, "payload": None})
+
+    assert (run["status"], run["isCompleted"], run["isSuccess"]) == (status, True, status == "COMPLETED")
+    assert run["isFailed"] is (status != "COMPLETED")
+    assert isinstance(run.get("error", {}).get("message", ""), str)
+    assert run["id"] in await client("runs.all", {"status": status})
+
+
+async def test_executing_run_is_shown_and_cancelled(client: Client) -> None:
+    handle = await client("triggering.trigger", {"id": "stays-until-cancelled", "payload": None})
+    executing = await client("runs.begun", handle["id"])
+
+    await client("runs.cancel", handle["id"])
+
+    assert (executing["isExecuting"], executing["isQueued"], executing["isCompleted"]) == (True, False, False)
+    assert (await client("runs.poll", handle["id"]))["status"] == "CANCELED"
+
+
+async def test_task_that_nobody_knows_waits_for_a_version(each_client: Client) -> None:
+    handle = await each_client("triggering.trigger", {"id": f"unknown-{uuid.uuid4().hex}", "payload": 1})
+
+    run = await each_client("runs.retrieve", handle["id"])
+
+    assert (run["status"], run["isQueued"]) == ("PENDING_VERSION", True)
 
 
 async def test_cancel_returns_the_id_twice(each_client: Client) -> None:

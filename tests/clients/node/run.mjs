@@ -10,13 +10,19 @@ import { pathToFileURL } from "node:url";
 
 const { CLIENT_TEST_PACKAGES: packages, CLIENT_TEST_SDK: sdk, CLIENT_TEST_PATIENCE_MS: patience } = process.env;
 
-// Scenarios import what users import; where it was installed, and which version it is, only this process knows.
+// Scenarios import what users import; where it was installed, and which version it is, only this process knows. What
+// the client is made of is found from where it stands.
+const whole = pathToFileURL(`${packages}/package.json`).href;
+const part = pathToFileURL(`${packages}/node_modules/${sdk}/package.json`).href;
+
 registerHooks({
   resolve(specifier, context, next) {
-    if (specifier !== "@trigger.dev/sdk" || context.parentURL?.includes("/node_modules/")) {
+    if (!specifier.startsWith("@trigger.dev/") || context.parentURL?.includes("/node_modules/")) {
       return next(specifier, context);
     }
-    return next(sdk, { ...context, parentURL: pathToFileURL(`${packages}/package.json`).href });
+    return specifier === "@trigger.dev/sdk"
+      ? next(sdk, { ...context, parentURL: whole })
+      : next(specifier, { ...context, parentURL: part });
   },
 });
 

@@ -1,5 +1,7 @@
 """Tasks that official clients trigger."""
 
+import asyncio
+import os
 from typing import Any
 
 from oncue import Context, metadata, task, wait
@@ -89,3 +91,27 @@ async def tells_of_large(payload: dict[str, Any]) -> list[Any]:
 @task(id="waits-for")
 async def waits_for(token: str) -> Any:
     return (await wait.for_token(token)).unwrap()
+
+
+@task(id="asks-children")
+async def asks_children(number: int) -> list[Any]:
+    one = (await my_task.trigger_and_wait(number)).unwrap()
+    several = await my_task.batch_trigger_and_wait([my_task.item(number), my_task.item(number + 1)])
+    return [one, [run.unwrap() for run in several.runs]]
+
+
+@task(id="takes-too-long", max_duration=0.2)
+async def takes_too_long(payload: None) -> None:
+    while True:
+        await asyncio.sleep(0.01)
+
+
+@task(id="dies", isolate=True)
+async def dies(payload: None) -> None:
+    os._exit(7)
+
+
+@task(id="stays-until-cancelled")
+async def stays(payload: None) -> None:
+    while True:
+        await asyncio.sleep(0.01)

@@ -10,6 +10,14 @@ export async function poll(id: string) {
   return await runs.poll(id, { pollIntervalMs: 50 });
 }
 
+export async function begun(id: string) {
+  let run = await runs.retrieve(id);
+  while (run.status !== "EXECUTING") {
+    run = await runs.retrieve(id);
+  }
+  return run;
+}
+
 export async function cancel(id: string) {
   return await runs.cancel(id);
 }
