@@ -54,11 +54,11 @@ async def test_fields_are_named_as_on_the_wire(client: Client) -> None:
     assert schemas["Succeeded"]["properties"]["outcome"] == {"enum": ["succeeded"]}
 
 
-async def test_only_health_document_and_callbacks_need_no_key(client: Client) -> None:
+async def test_what_is_public_or_signed_needs_no_key(client: Client) -> None:
     paths = (await client.get("/openapi.json")).body["paths"]
 
     keyless = {path for path, methods in paths.items() for operation in methods.values() if "security" not in operation}
 
     # The address of a callback is signed.
     callback = "/api/v1/waitpoints/tokens/{token}/callback/{hash}"
-    assert keyless == {"/health", "/ready", "/openapi.json", callback}
+    assert keyless == {"/health", "/ready", "/openapi.json", "/api/v1/timezones", callback}

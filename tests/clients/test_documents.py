@@ -73,7 +73,11 @@ async def test_trace_of_a_family_can_be_read(each_client: Client) -> None:
     trace = await each_client("documents.trace", parent["id"])
 
     root = trace["rootSpan"]
-    assert (root["runId"], root["data"]["taskSlug"], root["data"]["isPartial"]) == (parent["id"], "asks-children", False)
+    assert (root["runId"], root["data"]["taskSlug"], root["data"]["isPartial"]) == (
+        parent["id"],
+        "asks-children",
+        False,
+    )
     assert len(root["children"]) >= 3
 
 

@@ -62,7 +62,7 @@ async def send_answer(send: Send, answer: Answer) -> None:
 def refusal(status: int, message: str, code: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     """Return the answer that says no."""
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_client_error and status not in _CURED_BY_TIME:
+    if (is_client_error and status not in _CURED_BY_TIME) or status == HTTPStatus.NOT_IMPLEMENTED:
         headers = (*headers, _NO_RETRY)
     return Answer(ErrorBody(message, code), status, headers)
 
