@@ -1,0 +1,6 @@
+await generatePullRequest.trigger(data, {
+  queue: {
+    name: "main-branch",
+    concurrencyLimit: 10,
+  },
+});

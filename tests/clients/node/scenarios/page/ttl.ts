@@ -1,0 +1,2 @@
+await myTask.trigger({ some: "data" }, { ttl: "1h" });
+await myTask.trigger({ some: "data" }, { ttl: 3600 }); // seconds
