@@ -65,3 +65,21 @@ def test_running_server_takes_and_drops_keys_at_once(served: Commands, database_
 
     until(lambda: served("runs", "list", **mine).returncode == 1, "the server to refuse a revoked key")
     assert "was revoked" in served("runs", "list", **mine).stderr
+
+
+def test_rotation_names_the_new_key_and_asks_nobody(keys: Commands) -> None:
+    first, second = [keys.json("keys", "rotate-signing")["signing_key"] for _ in range(2)]
+
+    assert first != second
+    shown = keys("keys", "rotate-signing").stdout
+    assert re.fullmatch(
+        r"tokens are signed with key [0-9a-f]{12} from now on; those of before count until they expire\n", shown
+    )
+
+
+def test_tokens_are_refused_at_once_only_if_somebody_agrees(keys: Commands) -> None:
+    unwilling = keys("keys", "rotate-signing", "--at-once", stdin="n\n")
+
+    assert (unwilling.returncode, "was not rotated: you did not agree" in unwilling.stderr) == (1, True)
+    assert keys("keys", "rotate-signing", "--at-once", stdin="y\n").stdout.endswith("those of before are refused\n")
+    assert keys.json("keys", "rotate-signing", "--at-once", "--yes")["at_once"] is True

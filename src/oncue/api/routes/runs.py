@@ -7,7 +7,7 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import named_runs, query_values, run_views
+from oncue.api import access, named_runs, query_values, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
@@ -167,6 +167,7 @@ ROUTES = (
         handle=retrieve,
         summary="Retrieve a run",
         answer=RunView,
+        needs=access.run_reading,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Route(
@@ -175,6 +176,7 @@ ROUTES = (
         handle=list_runs,
         summary="List runs, newest first",
         answer=RunPage,
+        needs=access.run_listing,
         query=(*_PAGES, *_FILTERS),
     ),
     Route(
@@ -183,6 +185,7 @@ ROUTES = (
         handle=cancel,
         summary="Cancel a run and the runs it triggered",
         answer=RunReference,
+        needs=access.run_writing,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Route(
