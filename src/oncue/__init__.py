@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from oncue.protocol.failures import ShownError as ShownError
     from oncue.protocol.queues import QueueView as QueueView
     from oncue.protocol.retry import Retry as Retry
+    from oncue.sdk import auth as auth
     from oncue.sdk import batch as batch
     from oncue.sdk import hooks as hooks
     from oncue.sdk import idempotency_keys as idempotency_keys
@@ -120,6 +121,7 @@ _HOMES: Final = {
     "Unavailable": _ERRORS,
     "UnprocessableRequest": _ERRORS,
     "WaitTimedOut": _ERRORS,
+    "auth": "oncue.sdk.auth",
     "batch": "oncue.sdk.batch",
     "configure": "oncue.sdk.settings",
     "current": "oncue.sdk.inside",
@@ -140,7 +142,7 @@ _HOMES: Final = {
 """Where each name is."""
 
 _MODULES: Final = frozenset(
-    {"batch", "hooks", "idempotency_keys", "logger", "metadata", "queues", "runs", "tags", "tasks", "wait"}
+    {"auth", "batch", "hooks", "idempotency_keys", "logger", "metadata", "queues", "runs", "tags", "tasks", "wait"}
 )
 """Names that stand for a module with its functions."""
 
@@ -192,6 +194,7 @@ __all__ = [
     "UnprocessableRequest",
     "WaitTimedOut",
     "__version__",
+    "auth",
     "batch",
     "configure",
     "current",

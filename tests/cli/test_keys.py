@@ -1,6 +1,8 @@
 """The life of a secret key, from the terminal."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +67,55 @@ def test_running_server_takes_and_drops_keys_at_once(served: Commands, database_
 
     until(lambda: served("runs", "list", **mine).returncode == 1, "the server to refuse a revoked key")
     assert "was revoked" in served("runs", "list", **mine).stderr
+
+
+def test_rotation_names_the_new_key_and_asks_nobody(keys: Commands) -> None:
+    first, second = [keys.json("keys", "rotate-signing")["signing_key"] for _ in range(2)]
+
+    assert first != second
+    shown = keys("keys", "rotate-signing").stdout
+    assert re.fullmatch(
+        r"tokens are signed with key [0-9a-f]{12} from now on; those of before count until they expire\n", shown
+    )
+
+
+def test_tokens_are_refused_at_once_only_if_somebody_agrees(keys: Commands) -> None:
+    unwilling = keys("keys", "rotate-signing", "--at-once", stdin="n\n")
+
+    assert (unwilling.returncode, "was not rotated: you did not agree" in unwilling.stderr) == (1, True)
+    assert keys("keys", "rotate-signing", "--at-once", stdin="y\n").stdout.endswith("those of before are refused\n")
+    assert keys.json("keys", "rotate-signing", "--at-once", "--yes")["at_once"] is True
+
+
+def test_running_server_hears_of_rotation_and_revocation(served: Commands, database_url: str) -> None:
+    made = served.json("keys", "create", "dev", DATABASE_URL=database_url)
+    secret = {"TRIGGER_SECRET_KEY": made["secret"]}
+    run_id = served("trigger", "nobody-has-it", **secret).stdout.strip()
+
+    def token() -> dict[str, str]:
+        program = "import oncue; print(oncue.auth.sync.create_public_token({'read': {'runs': True}}))"
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**served.environment, **secret},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {"TRIGGER_SECRET_KEY": ran.stdout.strip()}
+
+    def can_read(with_: dict[str, str]) -> bool:
+        return served("runs", "show", run_id, **with_).returncode == 0
+
+    before = token()
+    served("keys", "rotate-signing", DATABASE_URL=database_url)
+    after = token()
+    assert can_read(before)
+    assert can_read(after)
+
+    served("keys", "rotate-signing", "--at-once", "--yes", DATABASE_URL=database_url)
+    until(lambda: not can_read(after), "the server to refuse a token whose key is gone")
+    last = token()
+    assert can_read(last)
+
+    served("keys", "revoke", str(made["id"]), "--yes", DATABASE_URL=database_url)
+    until(lambda: not can_read(last), "the server to refuse a token of a revoked key")

@@ -137,3 +137,30 @@ def test_child_gets_changes_and_loses_what_is_taken(monkeypatch: pytest.MonkeyPa
     assert "DATABASE_URL" not in found
     assert found["ONCUE_LOG"] == "error"
     assert "PATH" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ("*",)),
+        ("*", ("*",)),
+        ("none", ()),
+        ("https://a.example.com, http://localhost:5173", ("https://a.example.com", "http://localhost:5173")),
+    ],
+)
+def test_pages_are_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ONCUE_CORS_ORIGINS", value)
+
+    assert settings.cors_origins() == origins
+
+
+@pytest.mark.parametrize(
+    "value", ["app.example.com", "https://a/", "https://a/b", "https://A.com", "https://*.a.com", "a b"]
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ONCUE_CORS_ORIGINS", value)
+
+    with pytest.raises(SettingsError, match="is not an origin; expected origins such as https://app"):
+        settings.cors_origins()

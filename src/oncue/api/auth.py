@@ -1,77 +1,142 @@
-"""Auth: a bearer key becomes the environment it acts in.
+"""Auth: what a request carries becomes who calls: in which environment, by which key, with which rights.
+
+A secret key may do everything in its environment; a public access token what its scopes say, as long as the key that
+asked for it is in force.
 
 Keys are known by their SHA-256 only, and looked up by it: no secret is compared with another, and the time a look-up
 takes says nothing about a key. Answers are remembered for a few seconds so that a hot key costs no query; a revoked
-key stops at once where it was revoked and on every server that hears of it, and after those seconds anyway.
+key stops at once where it was revoked and on every server that hears of it, and after those seconds anyway. Its tokens
+stop with it: they are held against the same memory.
 """
 
+import datetime
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from oncue.api.signing import Signer
 from oncue.engine import environments
+from oncue.engine.environments import KeyHolder
+from oncue.engine.requests import OneTimeToken
 from oncue.engine.rows import Environment
 from oncue.protocol.errors import Unauthorized
+from oncue.protocol.public_tokens import Claims
+from oncue.protocol.scopes import Scopes
 
 _KNOWN_SECONDS: Final = 5.0
 _UNKNOWN_SECONDS: Final = 1.0
 """Long enough to blunt a client that hammers with a wrong key, short for a key that was made just now."""
 _MOST: Final = 10_000
+_FULL_STOPS: Final = 2
+"""Of a JWT; a secret key has none."""
 _ADVICE: Final = "send Authorization: Bearer tr_<env>_sk_..., the secret key of an environment (TRIGGER_SECRET_KEY)"
 
-Find = Callable[[bytes], Awaitable[Environment | None]]
+Find = Callable[[bytes], Awaitable[KeyHolder | None]]
 """Look a key up by its SHA-256."""
+FindById = Callable[[int], Awaitable[KeyHolder | None]]
+"""Look a key up by its id."""
+
+
+class PublicToken(NamedTuple):
+    """The public access token of a call."""
+
+    scopes: Scopes
+    hash: bytes
+    """SHA-256 of what is signed of the token. Not of the signature: base64 can write one in several ways."""
+    one_time: OneTimeToken | None = None
+    """It makes a run or a batch once."""
+    hidden_columns: tuple[str, ...] = ()
+    """What subscriptions made with it are not shown."""
+
+
+class Caller(NamedTuple):
+    """Who calls."""
+
+    environment: Environment
+    key_id: int
+    """The secret key that was sent, or that had asked for the token which was."""
+    token: PublicToken | None = None
+    """None: the secret key itself was sent."""
 
 
 class _Remembered(NamedTuple):
-    environment: Environment | None
+    holder: KeyHolder | None
     until: float
 
 
 class Keys:
-    """Secret keys, as far as they were seen lately."""
+    """Secret keys, as far as they were seen lately, and the tokens that were made for them."""
 
-    def __init__(self, find: Find, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, find: Find, find_by_id: FindById, signer: Signer, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Start with nothing remembered.
 
         Args:
             find: Asks the database.
+            find_by_id: Asks it by a key's id.
+            signer: Checks tokens.
             clock: Seconds; what a remembered answer's age is measured by.
         """
-        self._find, self._clock = find, clock
-        self._seen: dict[bytes, _Remembered] = {}
+        self._find, self._find_by_id, self._signer, self._clock = find, find_by_id, signer, clock
+        self._seen: dict[bytes | int, _Remembered] = {}
 
-    async def authenticate(self, authorization: str | None) -> Environment:
-        """Return the environment of the caller's key.
+    async def authenticate(self, authorization: str | None) -> Caller:
+        """Return who calls.
 
         Args:
             authorization: The header's value.
 
         Raises:
-            Unauthorized: There is no key, or none that is known; says what to send.
+            Unauthorized: There is no key or token, or none that is known; says what to send.
         """
         if authorization is None:
             raise Unauthorized(f"no API key was sent; {_ADVICE}")
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key:
+        scheme, _, sent = authorization.partition(" ")
+        sent = sent.strip()
+        if scheme.lower() != "bearer" or not sent:
             raise Unauthorized(f"the Authorization header holds no bearer key; {_ADVICE}")
-        digest = environments.key_hash(key.strip())
+        if sent.count(".") == _FULL_STOPS:
+            return await self._bearer_of(sent)
+        digest = environments.key_hash(sent)
         remembered = self._seen.get(digest)
         if remembered is None or remembered.until <= self._clock():
-            remembered = await self._ask(digest)
-        if remembered.environment is None:
+            remembered = self._remember(digest, await self._find(digest))
+        if remembered.holder is None:
             raise Unauthorized(f"the API key is not known here, or was revoked; {_ADVICE}")
-        return remembered.environment
+        return Caller(remembered.holder.environment, remembered.holder.key_id)
 
     def forget(self) -> None:
         """Ask the database again from now on: keys were made or revoked."""
         self._seen.clear()
+        self._signer.forget()
 
-    async def _ask(self, digest: bytes) -> _Remembered:
-        environment = await self._find(digest)
-        lasts = _UNKNOWN_SECONDS if environment is None else _KNOWN_SECONDS
-        remembered = _Remembered(environment, self._clock() + lasts)
+    async def _bearer_of(self, token: str) -> Caller:
+        claims = await self._signer.verify(token)
+        remembered = self._seen.get(claims.key)
+        if remembered is None or remembered.until <= self._clock():
+            remembered = self._remember(claims.key, await self._find_by_id(claims.key))
+        holder = remembered.holder
+        if holder is None or str(holder.id) != claims.sub:
+            raise Unauthorized("the public access token counts no more: the API key that asked for it was revoked")
+        return Caller(holder.environment, holder.key_id, _token(token, claims))
+
+    def _remember(self, name: bytes | int, holder: KeyHolder | None) -> _Remembered:
+        lasts = _UNKNOWN_SECONDS if holder is None else _KNOWN_SECONDS
+        remembered = _Remembered(holder, self._clock() + lasts)
         if len(self._seen) >= _MOST:
             self._seen.clear()
-        self._seen[digest] = remembered
+        self._seen[name] = remembered
         return remembered
+
+
+def _token(token: str, claims: Claims) -> PublicToken:
+    hash_ = hashlib.sha256(token.rpartition(".")[0].encode()).digest()
+    expires_at = datetime.datetime.fromtimestamp(claims.exp, datetime.UTC)
+    return PublicToken(
+        Scopes(claims.scopes),
+        hash_,
+        OneTimeToken(hash_, expires_at) if claims.otu else None,
+        () if claims.realtime is None else tuple(claims.realtime.skip_columns),
+    )

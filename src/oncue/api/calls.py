@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from oncue.api.auth import Caller
 from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
 from oncue.engine.rate_limits import Kind
@@ -47,13 +48,15 @@ class Call:
 
     Attributes:
         services: The running server.
-        environment: Where the caller may act; set once the key has been checked.
+        caller: Who calls; set once the key has been checked.
+        environment: Where the caller may act; set likewise.
         parameters: The path's, decoded, by name.
         standing: The rate limit that the answer tells of, if any.
     """
 
-    __slots__ = ("environment", "parameters", "receive", "scope", "services", "standing")
+    __slots__ = ("caller", "environment", "parameters", "receive", "scope", "services", "standing")
 
+    caller: Caller
     environment: Environment
     parameters: dict[str, str]
 

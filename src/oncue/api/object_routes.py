@@ -11,9 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from oncue.api import answers, object_addresses
+from oncue.api import answers, cors, object_addresses
 from oncue.api.object_addresses import Method
 from oncue.api.packets import Packets
+from oncue.api.settings import ServerSettings
 from oncue.protocol.errors import BadRequest, NotFound, PayloadTooLarge
 from oncue.store.objects import Folder, StoredObject
 from oncue.store.objects.stored import OCTETS
@@ -34,11 +35,11 @@ async def fetch(request: Request) -> Response:
         packets, key = await _allowed(request, "GET")
         found = await _read(packets, key)
     except Exception as error:  # every fault becomes an answer  # noqa: BLE001
-        return _refusal(request, error)
+        return _shared(request, _refusal(request, error))
     headers = {"content-type": found.content_type, "content-length": str(found.size), **_HARMLESS}
     if request.method == "HEAD":
-        return Response(headers=headers)
-    return StreamingResponse(found.chunks, headers=headers)
+        return _shared(request, Response(headers=headers))
+    return _shared(request, StreamingResponse(found.chunks, headers=headers))
 
 
 async def store(request: Request) -> Response:
@@ -51,6 +52,12 @@ async def store(request: Request) -> Response:
     except Exception as error:  # every fault becomes an answer  # noqa: BLE001
         return _refusal(request, error)
     return Response()
+
+
+async def preflight(request: Request) -> Response:
+    """Tell a browser that pages may fetch what is here."""
+    said = cors.preflight(_origins(request), request.scope, ["GET"])
+    return Response(headers=_text(said.headers))
 
 
 async def _read(packets: Packets, key: str) -> StoredObject:
@@ -101,12 +108,27 @@ def _too_large(size: int, limit: int) -> PayloadTooLarge:
 
 def _refusal(request: Request, error: Exception) -> Response:
     answer = answers.from_error(error, method=request.method, path=request.url.path)
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return Response(answers.encode(answer.body), answer.status, headers, media_type="application/json")
+    return Response(answers.encode(answer.body), answer.status, _text(answer.headers), media_type="application/json")
+
+
+def _shared(request: Request, response: Response) -> Response:
+    """Say which pages may read an answer."""
+    response.headers.update(_text(cors.headers(_origins(request), request.scope)))
+    return response
+
+
+def _origins(request: Request) -> tuple[str, ...]:
+    settings: ServerSettings = request.app.state.services.settings
+    return settings.cors_origins
+
+
+def _text(headers: cors.Headers) -> dict[str, str]:
+    return {name.decode(): value.decode("latin-1") for name, value in headers}
 
 
 ROUTES: Final = (
     Route(object_addresses.PREFIX + _KEY, fetch, methods=["GET"]),
     Route(object_addresses.PREFIX + _KEY, store, methods=["PUT"]),
+    Route(object_addresses.PREFIX + _KEY, preflight, methods=["OPTIONS"]),
 )
 """For the application's router. ``HEAD`` comes with ``GET``."""

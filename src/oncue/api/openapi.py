@@ -50,7 +50,10 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"secretKey": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "secretKey": {"type": "http", "scheme": "bearer"},
+                "publicToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
         },
     }
 
@@ -79,6 +82,8 @@ def _operation(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
         operation["requestBody"] = {"required": True, "description": "one item per line", "content": content}
     if route.authenticated:
         operation["security"] = [{"secretKey": []}]
+        if route.needs is not None:
+            operation["security"].append({"publicToken": [route.needs.said]})
     return operation
 
 
@@ -87,7 +92,7 @@ def _responses(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
     responses = {
         str(status.value): {"description": status.phrase, "content": answer} for status in sorted(route.statuses)
     }
-    unauthorized = (HTTPStatus.UNAUTHORIZED,) if route.authenticated else ()
+    unauthorized = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) if route.authenticated else ()
     for status in sorted({*_COMMON_ERRORS, *route.errors, *unauthorized}):
         responses[str(status.value)] = {
             "description": status.phrase,

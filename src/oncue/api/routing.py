@@ -1,8 +1,9 @@
 """Routing: the table of routes, from which requests are dispatched and the OpenAPI document is made.
 
 A path is matched segment by segment before it is decoded, so a task id may hold an encoded slash. Every request passes
-here the same way: key checked, rate limit asked, body read and decoded, handler called, answer encoded. There is no
-framework between the server and the table; it is mounted in Starlette's router beside whatever else is served.
+here the same way: key or token checked, rate limit asked, the token's scopes held against the route, body read and
+decoded, handler called, answer encoded. There is no framework between the server and the table; it is mounted in
+Starlette's router beside whatever else is served.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
-from oncue.api import answers, bodies
+from oncue.api import access, answers, bodies, cors
 from oncue.api.calls import Answer, Call
 from oncue.api.settings import ServerSettings
 from oncue.engine.rate_limits import REQUESTS
@@ -64,6 +65,9 @@ class Route(Generic[Body]):
         """Whether it takes a token; without a key there is nobody to take it from."""
         return self.authenticated and self.rate_limited
 
+    needs: access.Need | None = None
+    """What a public access token must say, from pages in browsers too; None: only secret keys are taken."""
+
 
 class Api(BaseRoute):
     """The table as one route of Starlette's router."""
@@ -91,7 +95,7 @@ class Api(BaseRoute):
         method = scope["method"]
         found = methods.get("GET" if method == "HEAD" else method)
         if found is None:
-            await answers.send_answer(send, _method_not_allowed(method, methods))
+            await answers.send_answer(send, _without_a_route(scope, method, methods))
             return
         call = Call(scope["app"].state.services, scope, receive)
         try:
@@ -103,7 +107,7 @@ class Api(BaseRoute):
                 answer = answers.from_error(error, method=method, path=scope["path"])
         if call.standing is not None:
             answer = answer._replace(headers=(*answer.headers, *answers.rate_limit_headers(call.standing)))
-        await answers.send_answer(send, answer)
+        await answers.send_answer(send, _shared(found.route, answer, scope))
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:  # noqa: ANN401 - Starlette's signature
         """Refuse: these routes have no names."""
@@ -169,10 +173,13 @@ class _Compiled:
 async def _answer(found: _Compiled, call: Call) -> Answer:
     route, services = found.route, call.services
     if route.authenticated:
-        call.environment = await services.keys.authenticate(call.header(b"authorization"))
+        call.caller = await services.keys.authenticate(call.header(b"authorization"))
+        call.environment = call.caller.environment
     if route.is_rate_limited:
         call.standing = await call.take(REQUESTS)
     call.parameters = found.parameters(call.scope["oncue.segments"])
+    if route.authenticated:
+        await access.check(route.needs, call)
     body = None
     if found.decoder is not None:
         content = await bodies.read(call, route.limit(services.settings))
@@ -182,6 +189,26 @@ async def _answer(found: _Compiled, call: Call) -> Answer:
 
 
 _NOT_ALLOWED: Final = "method_not_allowed"
+
+
+def _shared(route: Route[Any], answer: Answer, scope: Scope) -> Answer:
+    """Say which pages may read an answer."""
+    if route.needs is None:
+        return answer
+    return answer._replace(headers=(*answer.headers, *cors.headers(_origins(scope), scope)))
+
+
+def _without_a_route(scope: Scope, method: str, methods: "dict[str, _Compiled]") -> Answer:
+    for_pages = [name for name, found in methods.items() if found.route.needs is not None]
+    if method == "OPTIONS" and for_pages:
+        return cors.preflight(_origins(scope), scope, for_pages)
+    answer = _method_not_allowed(method, methods)
+    return _shared(methods[for_pages[0]].route, answer, scope) if for_pages else answer
+
+
+def _origins(scope: Scope) -> Sequence[str]:
+    settings: ServerSettings = scope["app"].state.services.settings
+    return settings.cors_origins
 
 
 def _method_not_allowed(method: str, methods: Iterable[str]) -> Answer:

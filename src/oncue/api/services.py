@@ -17,14 +17,16 @@ from oncue.api.packets import Packets
 from oncue.api.polls import Polls
 from oncue.api.rate_limiting import RateLimits
 from oncue.api.settings import ServerSettings
+from oncue.api.signing import Signer
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, rate_limits, triggering, upkeep
-from oncue.engine.environments import Storage
+from oncue.engine import environments, rate_limits, signing_keys, triggering, upkeep
+from oncue.engine.environments import KeyHolder, Storage
 from oncue.engine.events import Effects
 from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
+from oncue.engine.signing_keys import SigningKey
 from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
 from oncue.store.listen import Listener, notify
@@ -47,6 +49,7 @@ class Services:
         settings: What it was told.
         traffic: Connections for what callers send.
         control: Connections that are kept for workers and health.
+        signer: Signs public access tokens.
         keys: Who may call.
         packets: Documents that are too large for a row.
         rate_limits: How often they may.
@@ -59,7 +62,8 @@ class Services:
 
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
         self.settings, self.traffic, self.control = settings, traffic, control
-        self.keys = Keys(self._find_key)
+        self.signer = Signer(self._signing_keys)
+        self.keys = Keys(self._find_key, self._find_key_by_id, self.signer)
         self.packets = Packets(open_objects(settings.objects), lifetime=settings.address_lifetime, find=self._storages)
         self.rate_limits = RateLimits(
             {REQUESTS: settings.rate_limit_requests, BATCH_ITEMS: settings.rate_limit_batch_items},
@@ -114,9 +118,17 @@ class Services:
         """Answer held claims at once, and hold no more: the server is about to stop."""
         self.polls.close()
 
-    async def _find_key(self, digest: bytes) -> Environment | None:
+    async def _find_key(self, digest: bytes) -> KeyHolder | None:
         async with transaction(self.control) as tx:
             return await environments.authenticate(tx, digest)
+
+    async def _find_key_by_id(self, key: int) -> KeyHolder | None:
+        async with transaction(self.control) as tx:
+            return await environments.key_in_force(tx, key)
+
+    async def _signing_keys(self) -> Sequence[SigningKey]:
+        async with transaction(self.control) as tx:
+            return await signing_keys.in_force(tx)
 
     async def _storages(self) -> Sequence[Storage]:
         return await self.read(environments.storages)
@@ -170,6 +182,7 @@ async def _prepare(settings: ServerSettings) -> None:
         await migrate(connection)
         async with connection.transaction(isolation="read_committed"):
             await environments.ensure_default_project(connection)
+            await signing_keys.ensure(connection)
             if settings.bootstrap_key is not None:
                 named = settings.bootstrap_key.removeprefix("tr_").partition("_")[0]
                 await environments.create_key(connection, named, name="bootstrap", secret=settings.bootstrap_key)

@@ -20,6 +20,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 3030
     """0 takes any free port."""
+    cors_origins: tuple[str, ...] = ("*",)
+    """Pages that may use, from a browser, the routes which take public access tokens; ``*`` stands for all."""
     bootstrap_key: str | None = None
     """A secret key that the environment which it names, as ``tr_dev_sk_...`` does, accepts from the start."""
     traffic_connections: int = 10

@@ -24,7 +24,7 @@ _COMMANDS: Final = {
     "trigger": "Trigger a run of a task.",
     "runs": "List, show, cancel, reschedule and replay runs.",
     "queues": "See queues, pause them, override their limits.",
-    "keys": "Make, list and revoke secret keys.",
+    "keys": "Make, list and revoke secret keys, rotate what signs tokens.",
     "migrate": "Bring the database up to date.",
 }
 """Name to what the list of commands says, in the order of the list; each lives in ``commands/<name>.py``."""

@@ -30,6 +30,8 @@ _MOST_BYTES: Final = 1_000_000_000
 _MOST_ITEMS: Final = 100_000
 _MOST_DAYS: Final = 3_650
 _OBJECTS: Final = "objects"
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@,*]+", re.ASCII)
+"""Of a page: browsers send it in lower case, and without a path."""
 _RATE: Final = re.compile(r"(\d{1,10})\+(\d{1,10})/(\d{1,5})s", re.ASCII)
 _MOST_TOKENS: Final = 1_000_000_000
 _LONGEST_S: Final = 86_400
@@ -72,6 +74,12 @@ PORT: Final = Variable(
     f"a port, 0 to {_LARGEST_PORT:,}; 0 takes any free one",
     str(DEFAULT_PORT),
     "Where the server listens.",
+)
+CORS_ORIGINS: Final = Variable(
+    "ONCUE_CORS_ORIGINS",
+    "origins such as https://app.example.com with commas between them; * for all, none for none",
+    "*",
+    "The pages that may call from a browser, with public access tokens; secret keys have no place in one.",
 )
 BOOTSTRAP_KEY: Final = Variable(
     "ONCUE_BOOTSTRAP_SECRET_KEY",
@@ -145,6 +153,7 @@ VARIABLES: Final = (
     FOLDER,
     HOST,
     PORT,
+    CORS_ORIGINS,
     BOOTSTRAP_KEY,
     MAX_RECOVERIES,
     OBJECTS_URL,
@@ -200,6 +209,24 @@ def port(given: int | None = None) -> int:
     found = _whole(text, _LARGEST_PORT)
     if found is None:
         raise SettingsError(f"{PORT.name}={text[:20]!r} is not a port; expected {PORT.accepted}")
+    return found
+
+
+def cors_origins() -> tuple[str, ...]:
+    """Return the origins of pages that may call from a browser.
+
+    Raises:
+        SettingsError: One of them is none.
+    """
+    text = _value(CORS_ORIGINS) or CORS_ORIGINS.default
+    if text == "none":
+        return ()
+    found = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    for origin in found:
+        if origin != CORS_ORIGINS.default and (_ORIGIN.fullmatch(origin) is None or origin != origin.lower()):
+            raise SettingsError(
+                f"{CORS_ORIGINS.name}: {origin[:80]!r} is not an origin; expected {CORS_ORIGINS.accepted}"
+            )
     return found
 
 

@@ -14,12 +14,22 @@ from typing import Final
 
 import msgspec
 
-from oncue.engine import batch_rows, dispatch, journal, option_rules, request_keys, requests, triggering, waits
+from oncue.engine import (
+    batch_rows,
+    dispatch,
+    journal,
+    one_time_tokens,
+    option_rules,
+    request_keys,
+    requests,
+    triggering,
+    waits,
+)
 from oncue.engine.batch_rows import BatchRow
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.journal import RecordedBatch
-from oncue.engine.requests import ParentCall
+from oncue.engine.requests import OneTimeToken, ParentCall
 from oncue.engine.rows import Environment, RunId
 from oncue.engine.waits import Wait
 from oncue.protocol import ids, limits
@@ -52,6 +62,7 @@ async def create(
     request: CreateBatchRequest,
     *,
     request_key: str | None = None,
+    one_time: OneTimeToken | None = None,
     max_items: int = limits.MAX_BATCH_ITEMS,
     effects: Effects,
 ) -> Created:
@@ -60,13 +71,14 @@ async def create(
     Args:
         request: What is asked for.
         request_key: The caller's ``x-trigger-request-idempotency-key``.
+        one_time: The token that the request uses up, and that may fill the batch.
         max_items: The largest ``runCount``.
         effects: Gets what others must hear of.
 
     Raises:
         BadRequest: ``runCount`` is out of range.
         LeaseLost: The parent is no longer executed by the worker that asks.
-        UnprocessableRequest: Its idempotency key has another batch, of another size.
+        UnprocessableRequest: Its idempotency key has another batch, of another size; or the token was used before.
     """
     check(request, max_items)
     parent = requests.parse_parent(
@@ -76,6 +88,7 @@ async def create(
         waits=request.resume_parent_on_completion,
         call_key=request.call_key,
     )
+    await one_time_tokens.spend_on_batch(tx, environment, one_time, request_key)
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
         batch = (await request_keys.first_meant(tx, environment, {request_key: batch}))[request_key].target_id
@@ -92,6 +105,7 @@ async def create(
         attempt = None if row is None else row.attempt
         created = await _insert(tx, environment, batch, request, parent=parent, parent_attempt=attempt)
     target = batch if replayed is None else replayed.id
+    await one_time_tokens.bind(tx, environment, one_time, target)
     if parent is not None and parent.waits:
         await _park_parent(tx, environment, parent, target, is_new=created is not None, effects=effects)
     response = CreateBatchResponse(

@@ -4,7 +4,7 @@ A key is stored as its SHA-256, so the database gives none away; it is shown onc
 
 Life of a run, this module's part::
 
-    api/auth -> environments.authenticate -> Environment, to which every later query is scoped
+    api/auth -> environments.authenticate -> KeyHolder -> Environment, to which every later query is scoped
 """
 
 import datetime
@@ -51,6 +51,20 @@ class KeyRow(msgspec.Struct, frozen=True):
     revoked_at: datetime.datetime | None
 
 
+class KeyHolder(msgspec.Struct, frozen=True):
+    """A key in force, and the environment that it opens."""
+
+    key_id: int
+    id: int
+    slug: str
+    kind: Literal["DEVELOPMENT", "PRODUCTION"]
+
+    @property
+    def environment(self) -> Environment:
+        """Where its bearer may act."""
+        return Environment(self.id, self.slug, self.kind)
+
+
 class KeyId(msgspec.Struct, frozen=True):
     """A key's id."""
 
@@ -74,7 +88,8 @@ class ProjectId(msgspec.Struct, frozen=True):
 
 
 _sql = queries.load("environments")
-_authenticate = _sql.maybe("authenticate", Environment)
+_authenticate = _sql.maybe("authenticate", KeyHolder)
+_in_force = _sql.maybe("in_force", KeyHolder)
 _ensure_project = _sql.one("ensure_project", ProjectId)
 _ensure_environments = _sql.none("ensure_environments")
 _environments = _sql.many("environments", Environment)
@@ -92,9 +107,14 @@ def key_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-async def authenticate(tx: Tx, hash_: bytes) -> Environment | None:
-    """Return the environment of a key that is known and not revoked."""
+async def authenticate(tx: Tx, hash_: bytes) -> KeyHolder | None:
+    """Return a key that is known and not revoked, with its environment."""
     return await _authenticate(tx, hash=hash_)
+
+
+async def key_in_force(tx: Tx, key: int) -> KeyHolder | None:
+    """Return a key by its id, with its environment; None where there is none, or it was revoked."""
+    return await _in_force(tx, id=key)
 
 
 async def ensure_default_project(tx: Tx) -> list[Environment]:

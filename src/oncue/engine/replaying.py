@@ -19,7 +19,7 @@ import msgspec
 
 from oncue.engine import option_rules, requests, triggering
 from oncue.engine.events import Effects
-from oncue.engine.requests import NewRun
+from oncue.engine.requests import NewRun, OneTimeToken
 from oncue.engine.rows import Environment
 from oncue.protocol import codec, ids, limits
 from oncue.protocol.errors import ApiError, BadRequest, NotFound, PayloadTooLarge, UnprocessableRequest
@@ -37,6 +37,8 @@ class Replay(msgspec.Struct, frozen=True):
     """What the caller says anew."""
     request_key: str | None = None
     """The caller's ``x-trigger-request-idempotency-key``: delivered again, the wish makes no second run."""
+    one_time: OneTimeToken | None = None
+    """The token that the wish uses up."""
 
 
 class Original(msgspec.Struct, frozen=True):
@@ -60,7 +62,13 @@ _sql = queries.load("replaying")
 _originals = _sql.many("originals", Original)
 
 
-def plan(run_id: uuid.UUID, request: ReplayRequest, *, request_key: str | None = None) -> Replay:
+def plan(
+    run_id: uuid.UUID,
+    request: ReplayRequest,
+    *,
+    request_key: str | None = None,
+    one_time: OneTimeToken | None = None,
+) -> Replay:
     """Read what a replay says anew.
 
     Raises:
@@ -86,7 +94,7 @@ def plan(run_id: uuid.UUID, request: ReplayRequest, *, request_key: str | None =
         region=request.region,
         lock_to_version=request.version,
     )
-    return Replay(run_id, TriggerRequest(request.payload, options), request_key)
+    return Replay(run_id, TriggerRequest(request.payload, options), request_key, one_time)
 
 
 async def original_payload(tx: Tx, environment: Environment, run: uuid.UUID) -> tuple[str | None, str]:
@@ -157,6 +165,7 @@ def _planned(asked: Replay, original: Original | None, max_payload_bytes: int) -
         machine=anew.machine or original.machine,
         region=anew.region or original.region,
         replayed_from=original.id,
+        one_time=asked.one_time,
     )
 
 

@@ -30,6 +30,14 @@ class ParentCall(msgspec.Struct, frozen=True):
     call_key: str | None
 
 
+class OneTimeToken(msgspec.Struct, frozen=True):
+    """A public access token that counts for one request."""
+
+    hash: bytes
+    """SHA-256 of what is signed of it."""
+    expires_at: datetime.datetime
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """A request that makes sense."""
 
@@ -66,6 +74,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     batch_waits: bool = False
     """The batch's parent waits for it."""
     request_key: str | None = None
+    one_time: OneTimeToken | None = None
+    """The token that the request uses up."""
 
 
 def plan(

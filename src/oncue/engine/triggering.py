@@ -2,8 +2,8 @@
 
 Takes a list, as everything on the hot path does: calls that arrived together share one transaction. A request that
 was sent before, or whose idempotency or debounce key stands for another run, makes nothing new. What a request means
-was decided before, in ``requests``; here nothing can fail for one item alone but its parent: it lost its lease, has
-ended, or would wait for itself.
+was decided before, in ``requests``; here nothing can fail for one item alone but its parent (it lost its lease, has
+ended, or would wait for itself) and a token that was used before.
 
 Life of a run, this module's part::
 
@@ -17,7 +17,17 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from oncue.engine import debouncing, dispatch, journal, lifetimes, matching, placing, request_keys, waits
+from oncue.engine import (
+    debouncing,
+    dispatch,
+    journal,
+    lifetimes,
+    matching,
+    one_time_tokens,
+    placing,
+    request_keys,
+    waits,
+)
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.journal import Caller
@@ -84,8 +94,10 @@ async def trigger_many(
         For each run, in order, what it is or why it was refused.
     """
     changes = Changes()
+    spent = await one_time_tokens.spent(tx, environment, runs)
     parents = await lock_parents(tx, environment, runs)
-    refusals = await _refusals(tx, environment, [run.parent for run in runs], parents)
+    orphaned = await _refusals(tx, environment, [run.parent for run in runs], parents)
+    refusals = [first or second for first, second in zip(spent, orphaned, strict=True)]
     accepted = [run for run, refused in zip(runs, refusals, strict=True) if refused is None]
     meant = await _first_meant(tx, environment, accepted)
     first = [_named_as_first(run, meant) for run in accepted]

@@ -23,10 +23,12 @@ from oncue.engine import (
     expiry,
     giving_up,
     idempotency,
+    one_time_tokens,
     partitions,
     placing,
     recovery,
     retention,
+    signing_keys,
     steps,
     sweeping,
     versions,
@@ -111,9 +113,11 @@ async def _adopt(tx: Tx, environment: Environment, *, effects: Effects) -> int:
 
 
 async def make_partitions(pool: Pool) -> Effects:
-    """Make the partitions of the coming days, and forget keys that no longer count."""
+    """Make the partitions of the coming days, and forget keys and tokens that no longer count."""
     await in_transaction(pool, partitions.make_ahead)
     await in_transaction(pool, partitions.forget_request_keys)
+    await in_transaction(pool, one_time_tokens.forget)
+    await in_transaction(pool, signing_keys.forget)
     while await in_transaction(pool, idempotency.forget_expired) == idempotency.FORGET_AT_ONCE:
         pass
     while await in_transaction(pool, steps.forget) == steps.FORGET_AT_ONCE:

@@ -63,3 +63,9 @@ MAX_ERROR_MESSAGE_CHARS: Final = 20_000
 
 MAX_PLACES: Final = 1_000
 """Runs that one claim may ask for."""
+
+MAX_PUBLIC_TOKEN_BYTES: Final = 6 * 1024
+"""A public access token: it travels in a header, for all of which common proxies allow 8 KB."""
+
+MAX_PUBLIC_TOKEN_LIFETIME_S: Final = 30 * 86_400
+"""For how many seconds a public access token may count. Source: wire contract §3.1."""

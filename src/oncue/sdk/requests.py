@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import metadata, packets, runs, tokens, triggers, work
+from oncue.protocol import metadata, packets, public_tokens, runs, tokens, triggers, work
 from oncue.protocol.errors import ApiError
 from oncue.sdk import settings
 from oncue.sdk.answers import Answer, NoAnswer, reset_at
@@ -227,6 +227,11 @@ def complete_token(token: str, data: msgspec.Raw) -> Call[None]:
 def retrieve_token(token: str) -> Call[tokens.TokenView]:
     """Ask for a token (wire contract §5)."""
     return get(f"/api/v1/waitpoints/tokens/{quote(token, safe='')}", tokens.TokenView)
+
+
+def create_public_token(request: public_tokens.PublicTokenRequest) -> Call[public_tokens.PublicTokenResponse]:
+    """Make a public access token (wire contract §3.1)."""
+    return Call("POST", "/api/v1/auth/public-tokens", _reading(public_tokens.PublicTokenResponse), _encode(request))
 
 
 def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:

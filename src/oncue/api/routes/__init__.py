@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from oncue.api.routes import (
+    auth,
     batches,
     health,
     idempotency,
@@ -33,6 +34,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *queues.ROUTES,
     *idempotency.ROUTES,
     *waitpoints.ROUTES,
+    *auth.ROUTES,
     *steps.ROUTES,
     *logs.ROUTES,
     *traces.ROUTES,

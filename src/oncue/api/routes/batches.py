@@ -11,11 +11,13 @@ Source: wire contract §2.2, §2.3.
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from oncue.api import bodies, item_lines, offloading
+import msgspec
+
+from oncue.api import access, answer_tokens, bodies, item_lines, offloading, public_requests
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import batch_creating, batch_reading, batch_rows, batches, giving_up
@@ -43,6 +45,7 @@ _NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson"})
 
 async def create(call: Call, request: CreateBatchRequest) -> Answer:
     """Make an empty batch."""
+    access.check_tasks(call, request.task_identifiers)
     batch_creating.check(request, call.services.settings.max_batch_items)
     if request.open:
         made = await _create(call, request)
@@ -50,7 +53,11 @@ async def create(call: Call, request: CreateBatchRequest) -> Answer:
         async with call.charged(BATCH_ITEMS, request.run_count) as charge:
             made = await _create(call, request)
             charge.used = request.run_count if made.is_new else 0
-    return Answer(made.response, HTTPStatus.OK if made.response.is_cached else HTTPStatus.ACCEPTED)
+    return Answer(
+        msgspec.structs.replace(made.response, idempotency_key=request.idempotency_key),
+        HTTPStatus.OK if made.response.is_cached else HTTPStatus.ACCEPTED,
+        await answer_tokens.for_batch(call, made.response.id),
+    )
 
 
 async def fill(call: Call, _: None) -> Answer:
@@ -61,8 +68,10 @@ async def fill(call: Call, _: None) -> Answer:
         raise BadRequest(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     batch = ids.parse(ids.BATCH, call.parameters["batch"])
     stored = await call.services.read(lambda tx: batch_rows.load(tx, call.environment, batch))
-    row = batch_rows.usable(stored, batch)
-    filled = Filled(0, 0) if row.is_sealed else await _fill(call, row)
+    check_item = access.may_fill(call)
+    # Who may send items of some tasks hears of the batch only once such an item has come.
+    is_full = check_item is None and batch_rows.usable(stored, batch).is_sealed
+    filled = Filled(0, 0) if is_full else await _fill(call, batch, stored, check_item)
     answer = await call.services.write(
         lambda tx, effects: batches.seal(
             tx,
@@ -103,31 +112,38 @@ async def retrieve(call: Call, _: None) -> Answer:
 
 
 async def _create(call: Call, request: CreateBatchRequest) -> Created:
-    key, limit = call.request_key, call.services.settings.max_batch_items
+    asked, limit = public_requests.batch(call, request), call.services.settings.max_batch_items
+    key, one_time = public_requests.request_key(call, "batch"), public_requests.one_time(call)
     return await call.services.write(
         lambda tx, effects: batch_creating.create(
-            tx, call.environment, request, request_key=key, max_items=limit, effects=effects
+            tx, call.environment, asked, request_key=key, one_time=one_time, max_items=limit, effects=effects
         )
     )
 
 
-async def _fill(call: Call, batch: BatchRow) -> Filled:
+async def _fill(
+    call: Call, batch: uuid.UUID, stored: BatchRow | None, check_item: Callable[[str], None] | None
+) -> Filled:
     total = Filled(0, 0)
     under_way: asyncio.Task[Filled] | None = None
     group: list[BatchItem] = []
     too_long: dict[int, ApiError] = {}
-    size = 0
+    size, has_items = 0, False
     limit = call.services.settings.trigger_body_bytes
     try:
         async for line in bodies.lines(call.receive, limit):
-            item = item_lines.read(line)
+            item = public_requests.item(call, item_lines.read(line))
+            if check_item is not None:
+                check_item(item.task)
+            has_items = True
             group.append(item)
             size += len(line.text)
             if line.is_cut:
                 too_long[item.index] = item_lines.too_long(line, limit)
             if len(group) >= _GROUP or size >= _GROUP_BYTES:
                 total = await _add(total, under_way)
-                under_way = asyncio.create_task(_fill_group(call, batch, group, too_long))
+                row = batch_rows.usable(stored, batch)
+                under_way = asyncio.create_task(_fill_group(call, row, group, too_long))
                 group, too_long, size = [], {}, 0
         total = await _add(total, under_way)
         under_way = None
@@ -135,9 +151,12 @@ async def _fill(call: Call, batch: BatchRow) -> Filled:
         # A stream that breaks off keeps what it brought; nothing may run on unobserved.
         if under_way is not None:
             await asyncio.wait([under_way])
+    if check_item is not None and not has_items:
+        raise access.denied_items()
     if not group:
         return total
-    return await _add(total, asyncio.create_task(_fill_group(call, batch, group, too_long)))
+    row = batch_rows.usable(stored, batch)
+    return await _add(total, asyncio.create_task(_fill_group(call, row, group, too_long)))
 
 
 async def _fill_group(call: Call, batch: BatchRow, items: Sequence[BatchItem], too_long: dict[int, ApiError]) -> Filled:
@@ -177,6 +196,7 @@ ROUTES = (
         body=CreateBatchRequest,
         limit=lambda _: limits.MAX_CREATE_BATCH_BYTES,
         answer=CreateBatchResponse,
+        needs=access.batch_creation,
         statuses=(HTTPStatus.ACCEPTED, HTTPStatus.OK),
         errors=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),
@@ -189,6 +209,7 @@ ROUTES = (
         rate_limited=False,
         lines=BatchItem,
         answer=FillBatchResponse,
+        needs=access.batch_items,
         errors=(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -222,6 +243,7 @@ ROUTES = (
         handle=retrieve,
         summary="Retrieve a batch",
         answer=BatchView,
+        needs=access.batch_reading,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from oncue.api import access
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import idempotency
@@ -37,6 +38,7 @@ ROUTES = (
         summary="Forget an idempotency key",
         body=ResetKeyRequest,
         answer=KeyReference,
+        needs=access.key_reset,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

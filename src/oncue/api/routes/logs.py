@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from oncue.api import named_runs, query_values
+from oncue.api import access, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import run_logs
@@ -50,6 +50,7 @@ ROUTES = (
         handle=read,
         summary="List what a run has logged, oldest first",
         answer=RunEvents,
+        needs=access.run_reading,
         errors=(HTTPStatus.NOT_FOUND,),
         query=("after", "limit"),
     ),

@@ -6,7 +6,7 @@ Source: wire contract §2.10. ``size`` and ``kind`` are ours: who gives them is 
 from http import HTTPStatus
 from typing import Final, get_args
 
-from oncue.api import addresses, named_runs, query_values
+from oncue.api import access, addresses, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import reading
@@ -78,6 +78,7 @@ ROUTES = (
         summary="Ask where a large payload or output can be fetched",
         rate_limited=False,
         answer=PresignedDownload,
+        needs=access.packet_reading,
     ),
     Route(
         method="GET",
@@ -86,6 +87,7 @@ ROUTES = (
         summary="Ask where a run's large payload or output can be fetched",
         rate_limited=False,
         answer=PresignedDownload,
+        needs=access.run_reading,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from oncue.api import query_values
+from oncue.api import access, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import queue_reading, queues
@@ -106,6 +106,7 @@ ROUTES = (
         handle=list_queues,
         summary="List queues, by name",
         answer=QueuePage,
+        needs=access.queue_reading,
         query=("page", "perPage"),
     ),
     Route(
@@ -114,6 +115,7 @@ ROUTES = (
         handle=retrieve,
         summary="Retrieve a queue",
         answer=QueueView,
+        needs=access.queue_reading,
         errors=_ERRORS,
         query=("type",),
     ),
@@ -124,6 +126,7 @@ ROUTES = (
         summary="Pause a queue, or resume it",
         body=PauseRequest,
         answer=QueueView,
+        needs=access.queue_writing,
         errors=_ERRORS,
     ),
     Route(
@@ -133,6 +136,7 @@ ROUTES = (
         summary="Let another limit of a queue win over the code's",
         body=OverrideRequest,
         answer=QueueView,
+        needs=access.queue_writing,
         errors=_ERRORS,
     ),
     Route(
@@ -142,6 +146,7 @@ ROUTES = (
         summary="Let the code's limit of a queue hold again",
         body=ResetRequest,
         answer=QueueView,
+        needs=access.queue_writing,
         errors=_ERRORS,
     ),
 )

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from oncue.api import named_runs, offloading, run_views
+from oncue.api import access, named_runs, offloading, public_requests, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import replaying, rescheduling
@@ -25,7 +25,12 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
 @named_runs.by_any_name
 async def replay(call: Call, request: ReplayRequest) -> Answer:
     """Make a run that is asked to do what another one was."""
-    wish = replaying.plan(ids.parse(ids.RUN, call.parameters["run"]), request, request_key=call.request_key)
+    wish = replaying.plan(
+        ids.parse(ids.RUN, call.parameters["run"]),
+        request,
+        request_key=public_requests.request_key(call, "run"),
+        one_time=public_requests.one_time(call),
+    )
     wish = await offloading.replay(call.services, call.environment, wish)
     limit = call.services.settings.max_payload_bytes
     (made,) = await call.services.write(
@@ -55,6 +60,7 @@ ROUTES = (
         empty_body=ReplayRequest(),
         limit=lambda settings: settings.trigger_body_bytes,
         answer=ReplayResponse,
+        needs=access.run_writing,
         errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     ),
 )

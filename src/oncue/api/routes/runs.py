@@ -6,7 +6,7 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import named_runs, query_values, run_views
+from oncue.api import access, named_runs, query_values, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
@@ -150,6 +150,7 @@ ROUTES = (
         handle=retrieve,
         summary="Retrieve a run",
         answer=RunView,
+        needs=access.run_reading,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Route(
@@ -158,6 +159,7 @@ ROUTES = (
         handle=list_runs,
         summary="List runs, newest first",
         answer=RunPage,
+        needs=access.run_listing,
         query=(*_PAGES, *_FILTERS),
     ),
     Route(
@@ -166,6 +168,7 @@ ROUTES = (
         handle=cancel,
         summary="Cancel a run and the runs it triggered",
         answer=RunReference,
+        needs=access.run_writing,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Route(

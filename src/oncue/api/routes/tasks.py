@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.api import offloading
+from oncue.api import access, answer_tokens, offloading, public_requests
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import requests
@@ -18,15 +18,22 @@ _KEY_TTL: Final = b"idempotency-key-ttl"
 
 async def trigger(call: Call, request: TriggerRequest) -> Answer:
     """Make a run; callers that arrive together share a transaction."""
-    request = await offloading.payload(call.services, call.environment, _with_headers(call, request))
+    request = public_requests.trigger(call, _with_headers(call, request))
+    request = await offloading.payload(call.services, call.environment, request)
     run = requests.plan(
         call.parameters["task"],
         request,
-        request_key=call.request_key,
+        request_key=public_requests.request_key(call, "run"),
         max_payload_bytes=call.services.settings.max_payload_bytes,
     )
+    if (one_time := public_requests.one_time(call)) is not None:
+        run = msgspec.structs.replace(run, one_time=one_time)
     triggered = await call.services.triggers.submit(call.environment, run)
-    return Answer(TriggerResponse(ids.show(ids.RUN, triggered.run_id), triggered.is_cached, triggered.payload_differs))
+    run_id = ids.show(ids.RUN, triggered.run_id)
+    return Answer(
+        TriggerResponse(run_id, triggered.is_cached, triggered.payload_differs),
+        headers=await answer_tokens.for_run(call, run_id),
+    )
 
 
 def _with_headers(call: Call, request: TriggerRequest) -> TriggerRequest:
@@ -50,6 +57,7 @@ ROUTES = (
         body=TriggerRequest,
         limit=lambda settings: settings.trigger_body_bytes,
         answer=TriggerResponse,
+        needs=access.task_trigger,
         errors=(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),
 )

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from oncue.api import named_runs
+from oncue.api import access, named_runs
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tracing
@@ -24,6 +24,7 @@ ROUTES = (
         handle=read,
         summary="Show the family that a run belongs to as a tree of spans, with what they have logged",
         answer=TraceView,
+        needs=access.run_reading,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

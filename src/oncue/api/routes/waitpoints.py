@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from oncue.api import addresses, bodies, query_values
+from oncue.api import access, addresses, answer_tokens, bodies, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tokens, waitpoints
@@ -47,7 +47,10 @@ async def create(call: Call, request: CreateTokenRequest) -> Answer:
         lambda tx, effects: tokens.create(tx, call.environment, request, request_key=key, effects=effects)
     )
     token = ids.show(ids.WAITPOINT, made.id)
-    return Answer(CreateTokenResponse(token, made.is_cached, _callback_url(call, token, made.signature)))
+    return Answer(
+        CreateTokenResponse(token, made.is_cached, _callback_url(call, token, made.signature)),
+        headers=await answer_tokens.for_waitpoint(call, token),
+    )
 
 
 async def retrieve(call: Call, _: None) -> Answer:
@@ -173,6 +176,7 @@ ROUTES = (
         body=CompleteTokenRequest,
         empty_body=CompleteTokenRequest(),
         answer=CompleteTokenResponse,
+        needs=access.waitpoint_completion,
         errors=(HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     ),
     Route(

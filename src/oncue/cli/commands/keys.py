@@ -1,4 +1,4 @@
-"""``oncue keys``: make, list and revoke secret keys, in the database itself.
+"""``oncue keys``: make, list and revoke secret keys, and rotate the key that signs tokens, in the database itself.
 
 No key is needed for that: who can reach the database may do it. Running servers are told at once.
 """
@@ -27,6 +27,7 @@ def command() -> None:
       oncue keys create prod --name backend
       oncue keys list
       oncue keys revoke 3
+      oncue keys rotate-signing
     """
 
 
@@ -77,7 +78,10 @@ def list_(folder: Path | None, as_json: bool) -> None:
 @options.folder
 @options.as_json
 def revoke(key: int, yes: bool, folder: Path | None, as_json: bool) -> None:
-    """Revoke a key; whoever uses it is refused from now on. ID is the number that `oncue keys list` shows."""
+    """Revoke a key; whoever uses it, or a public access token made with it, is refused from now on.
+
+    ID is the number that `oncue keys list` shows.
+    """
     from oncue.cli.failures import CommandFailed
 
     if not yes:
@@ -90,18 +94,45 @@ def revoke(key: int, yes: bool, folder: Path | None, as_json: bool) -> None:
         click.echo(f"key {key} is revoked")
 
 
+@command.command("rotate-signing")
+@click.option("--at-once", is_flag=True, help="Refuse every token signed so far, as if the key had leaked.")
+@click.option("--yes", is_flag=True, help="Do not ask, with --at-once.")
+@options.folder
+@options.as_json
+def rotate_signing(at_once: bool, yes: bool, folder: Path | None, as_json: bool) -> None:
+    """Have public access tokens signed with another key from now on.
+
+    Tokens signed with the old one count until they expire, at most 30 days, unless --at-once is given. Secret keys stay
+    as they are.
+    """
+    if at_once and not yes:
+        _agree("Refuse every public access token made so far?", "the signing key was not rotated", "rotate")
+    kid = asyncio.run(_rotate(settings.folder(folder), at_once=at_once))
+    if as_json:
+        output.json({"signing_key": kid, "at_once": at_once})
+    else:
+        click.echo(f"tokens are signed with key {kid} from now on; {_said(at_once=at_once)}")
+
+
+def _said(*, at_once: bool) -> str:
+    return "those of before are refused" if at_once else "those of before count until they expire"
+
+
 def _confirm(key: int) -> None:
+    question = f"Revoke key {key}? Whoever uses it, or a token made with it, is refused from now on"
+    _agree(question, f"key {key} was not revoked", "revoke")
+
+
+def _agree(question: str, otherwise: str, verb: str) -> None:
     from oncue.cli.failures import CommandFailed
 
     try:
-        agreed = click.confirm(f"Revoke key {key}? Whoever uses it is refused from now on", err=True)
+        agreed = click.confirm(question, err=True)
     except click.Abort as no_answer:
         click.echo(err=True)
-        raise CommandFailed(
-            f"key {key} was not revoked: nobody agreed; pass --yes to revoke without asking"
-        ) from no_answer
+        raise CommandFailed(f"{otherwise}: nobody agreed; pass --yes to {verb} without asking") from no_answer
     if not agreed:
-        raise CommandFailed(f"key {key} was not revoked: you did not agree")
+        raise CommandFailed(f"{otherwise}: you did not agree")
 
 
 async def _create(folder: Path, environment: str, name: str) -> "NewKey":
@@ -127,6 +158,15 @@ async def _revoke(folder: Path, key: int) -> bool:
         was_in_force = await environments.revoke_key(connection, key)
         await _tell_servers(connection)
     return was_in_force
+
+
+async def _rotate(folder: Path, *, at_once: bool) -> str:
+    from oncue.engine import signing_keys
+
+    async with database.migrated(folder) as connection, connection.transaction(isolation="read_committed"):
+        kid = await signing_keys.rotate(connection, at_once=at_once)
+        await _tell_servers(connection)
+    return kid
 
 
 async def _tell_servers(tx: "Tx") -> None:

@@ -141,6 +141,7 @@ def _server_settings(url: str, folder: Path) -> "ServerSettings":
 
     return ServerSettings(
         database_url=url,
+        cors_origins=settings.cors_origins(),
         bootstrap_key=settings.bootstrap_key(),
         max_recoveries=settings.max_recoveries(),
         objects=settings.objects_url(folder),

@@ -1,9 +1,17 @@
--- name: authenticate :maybe Environment
--- The environment that a key opens.
-select environment.id, environment.slug, environment.kind
+-- name: authenticate :maybe KeyHolder
+-- A key, and the environment that it opens.
+select key.id as key_id, environment.id, environment.slug, environment.kind
 from oncue.secret_keys as key
 join oncue.environments as environment on environment.id = key.env_id
 where key.hash = :hash::bytea
+  and key.revoked_at is null;
+
+-- name: in_force :maybe KeyHolder
+-- A key by its id, and the environment that it opens.
+select key.id as key_id, environment.id, environment.slug, environment.kind
+from oncue.secret_keys as key
+join oncue.environments as environment on environment.id = key.env_id
+where key.id = :id::int
   and key.revoked_at is null;
 
 -- name: ensure_project :one ProjectId
