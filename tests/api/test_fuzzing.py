@@ -11,6 +11,8 @@ import pytest
 from tests.fixtures.stack import ROOT, Stack
 
 HOOKS = "tests.api.fuzzing_hooks"
+PROMISED_ERRORS = "^/api/v1/schedules"
+"""Answers 501 to everything, as it says."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
@@ -21,7 +23,7 @@ async def test_no_request_gets_an_answer_that_is_not_promised(own_stack: Stack, 
     command = [
         "run", f"{server.url}/openapi.json", "--header", f"Authorization: Bearer {server.key}", "--checks", CHECKS,
         "--phases", "coverage,fuzzing", "--max-examples", str(examples), "--max-failures", "20", "--no-color",
-        "--suppress-health-check", "all", "--generation-database", "none",
+        "--exclude-path-regex", PROMISED_ERRORS, "--suppress-health-check", "all", "--generation-database", "none",
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", *command, cwd=tmp_path,

@@ -143,6 +143,7 @@ def test_nothing_that_workers_send_takes_tokens() -> None:
         ("GET", "/health"),
         ("GET", "/ready"),
         ("GET", "/openapi.json"),
+        ("GET", "/api/v1/timezones"),
         ("PUT", "/api/v1/runs/{run}/metadata"),
         ("PUT", "/api/v2/packets/{name}"),
         ("GET", "/api/v1/packets/{path}"),
