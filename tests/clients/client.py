@@ -19,6 +19,23 @@ OLDER: Final = "trigger-sdk-4.5"
 _OURS: Final = ("TRIGGER_", "ONCUE_", "NODE_OPTIONS", "VERCEL_")
 
 
+def command(installed: Installed) -> list[str]:
+    """Return what runs a file that imports the client as users do."""
+    return [*installed.node, "--disable-warning=ExperimentalWarning", "--import", str(SOURCES / "resolving.mjs")]
+
+
+def variables(installed: Installed, sdk: str, *, url: str, key: str) -> dict[str, str]:
+    """Return the environment of a process with a client: ours, without what would lead it elsewhere."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
+        "TRIGGER_API_URL": url,
+        "TRIGGER_SECRET_KEY": key,
+        "CLIENT_TEST_PACKAGES": str(installed.folder),
+        "CLIENT_TEST_SDK": sdk,
+        "CLIENT_TEST_PATIENCE_MS": str(int(PATIENCE_S * 1000)),
+    }
+
+
 class Failed(AssertionError):
     """A scenario threw."""
 
@@ -43,18 +60,10 @@ class Client:
         self.log = log
         self._numbers = itertools.count(1)
         self._turn = threading.Lock()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        environment |= {
-            "TRIGGER_API_URL": url,
-            "TRIGGER_SECRET_KEY": key,
-            "CLIENT_TEST_PACKAGES": str(installed.folder),
-            "CLIENT_TEST_SDK": sdk,
-            "CLIENT_TEST_PATIENCE_MS": str(int(PATIENCE_S * 1000)),
-        }
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*installed.node, "--disable-warning=ExperimentalWarning", str(SOURCES / "run.mjs")],
-                env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                [*command(installed), str(SOURCES / "run.mjs")], env=variables(installed, sdk, url=url, key=key),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
 
     async def __call__(self, scenario: str, argument: Any = None) -> Any:

@@ -16,7 +16,21 @@ from tests.clients.installing import INSTALL_S, Installed, install
 from tests.fixtures.stack import Program, Stack
 
 PROGRAMS = "tests.clients.programs"
-_SELF_SIGNING_KEY = "tr_dev_self_signing_client"
+SELF_SIGNING_KEY = "tr_self_signing_client"
+
+
+async def accept_self_signing_key(database_url: str, environment: str) -> None:
+    """Let an environment accept a key of another shape than ours."""
+    connection = await connect(database_url)
+    try:
+        await connection.execute(
+            "insert into oncue.secret_keys (env_id, name, hash, hint)"
+            " select id, 'self-signing client', $1, 'test' from oncue.environments where slug = $2",
+            environments.key_hash(SELF_SIGNING_KEY),
+            environment,
+        )
+    finally:
+        await connection.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,8 +51,8 @@ def packages() -> Installed:
 def client_key(shared_stack: Stack) -> str:
     """A key with which clients sign tokens themselves: ours make them ask the server, which cannot do it yet."""
     _ = shared_stack.server  # makes the environments
-    asyncio.run(_accept(shared_stack.database_url, _SELF_SIGNING_KEY))
-    return _SELF_SIGNING_KEY
+    asyncio.run(accept_self_signing_key(shared_stack.database_url, "dev"))
+    return SELF_SIGNING_KEY
 
 
 @pytest.fixture(scope="session")
@@ -80,15 +94,3 @@ async def each_client(
     """Every version in turn, beside a worker that is ready."""
     await tasks_worker.announced()
     return start_client(request.param)
-
-
-async def _accept(database_url: str, key: str) -> None:
-    connection = await connect(database_url)
-    try:
-        await connection.execute(
-            "insert into oncue.secret_keys (env_id, name, hash, hint)"
-            " select id, 'self-signing client', $1, 'test' from oncue.environments where slug = 'dev'",
-            environments.key_hash(key),
-        )
-    finally:
-        await connection.close()

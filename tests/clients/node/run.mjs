@@ -4,27 +4,9 @@
 // answered by one line: {"id": 1, "value": ...}, or {"id": 1, "error": {"class": "NotFoundError", ...}}. What a scenario
 // prints goes to standard error.
 
-import { registerHooks } from "node:module";
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
 
-const { CLIENT_TEST_PACKAGES: packages, CLIENT_TEST_SDK: sdk, CLIENT_TEST_PATIENCE_MS: patience } = process.env;
-
-// Scenarios import what users import; where it was installed, and which version it is, only this process knows. What
-// the client is made of is found from where it stands.
-const whole = pathToFileURL(`${packages}/package.json`).href;
-const part = pathToFileURL(`${packages}/node_modules/${sdk}/package.json`).href;
-
-registerHooks({
-  resolve(specifier, context, next) {
-    if (!specifier.startsWith("@trigger.dev/") || context.parentURL?.includes("/node_modules/")) {
-      return next(specifier, context);
-    }
-    return specifier === "@trigger.dev/sdk"
-      ? next(sdk, { ...context, parentURL: whole })
-      : next(specifier, { ...context, parentURL: part });
-  },
-});
+const { CLIENT_TEST_PATIENCE_MS: patience } = process.env;
 
 console.log = console.info = console.error;
 

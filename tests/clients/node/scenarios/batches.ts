@@ -58,3 +58,7 @@ export async function streamedByStream({ ids }) {
 export async function nothing() {
   return await tasks.batchTrigger("my-task", []);
 }
+
+export async function impatient({ id, items }) {
+  return await tasks.batchTrigger(id, items, {}, { retry: { maxAttempts: 1 } });
+}
