@@ -80,6 +80,20 @@ async def test_batch_key_stands_for_the_same_batch(each_client: Client) -> None:
     assert again["runs"] == first["runs"]
 
 
+async def test_key_of_an_item_stands_for_one_run(each_client: Client) -> None:
+    key = uuid.uuid4().hex
+    items = [{"payload": 1, "options": {"idempotencyKey": key}}, {"payload": 2}]
+
+    first = await each_client("batches.batchTrigger", {"id": "my-task", "items": items})
+    again = await each_client("batches.batchTrigger", {"id": "my-task", "items": items})
+
+    assert first["outputs"] == again["outputs"] == [1, 2]
+    assert first["runs"][1] != again["runs"][1]
+    shown = [(await each_client("runs.retrieve", batch["runs"][0])) for batch in (first, again)]
+    assert shown[0]["id"] == shown[1]["id"]
+    assert shown[0]["idempotencyKey"] == key
+
+
 @pytest.mark.parametrize(
     ("items", "status"),
     [([], 400), ([{"payload": 1}] * 1_001, 400)],
