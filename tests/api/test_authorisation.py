@@ -126,6 +126,15 @@ ROWS = {
     "POST /api/v1/work/heartbeat": Row(200, 200, body=WORKER),
     "POST /api/v1/work/leave": Row(200, 200, body=WORKER),
     "GET /api/v1/work/batches/{batch}/results": Row(200, 200),
+    "GET /api/v1/whoami": Row(200, 200),
+    "GET /api/v1/timezones": Row(200, 200),
+    "GET /api/v1/schedules": Row(501, 501),
+    "POST /api/v1/schedules": Row(501, 501),
+    "GET /api/v1/schedules/{schedule}": Row(501, 501),
+    "PUT /api/v1/schedules/{schedule}": Row(501, 501),
+    "DELETE /api/v1/schedules/{schedule}": Row(501, 501),
+    "POST /api/v1/schedules/{schedule}/activate": Row(501, 501),
+    "POST /api/v1/schedules/{schedule}/deactivate": Row(501, 501),
     "GET /health": Row(200, 200),
     "GET /ready": Row(200, 200),
     "GET /openapi.json": Row(200, 200),
@@ -190,6 +199,7 @@ async def furnished(client: Client) -> dict[str, str]:
     return {
         "task": "add", "run": run, "batch": batch, "token": token, "worker": worker, "queue": "mail", "name": "a.json",
         "path": "2030-01-01%2Fa.json", "kind": "payload", "hash": "0", "key": "k",
+        "schedule": "sched_1",
     }  # fmt: skip
 
 

@@ -3,34 +3,16 @@
 ``node/scenarios`` holds what users write, ``programs`` the tasks that it triggers.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from oncue.engine import environments
-from oncue.store.pool import connect
 from tests.clients.client import LATEST, OLDER, PATIENCE_S, Client
 from tests.clients.installing import INSTALL_S, Installed, install
 from tests.fixtures.stack import Program, Stack
 
 PROGRAMS = "tests.clients.programs"
-SELF_SIGNING_KEY = "tr_self_signing_client"
-
-
-async def accept_self_signing_key(database_url: str, environment: str) -> None:
-    """Let an environment accept a key of another shape than ours."""
-    connection = await connect(database_url)
-    try:
-        await connection.execute(
-            "insert into oncue.secret_keys (env_id, name, hash, hint)"
-            " select id, 'self-signing client', $1, 'test' from oncue.environments where slug = $2",
-            environments.key_hash(SELF_SIGNING_KEY),
-            environment,
-        )
-    finally:
-        await connection.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,14 +30,6 @@ def packages() -> Installed:
 
 
 @pytest.fixture(scope="session")
-def client_key(shared_stack: Stack) -> str:
-    """A key with which clients sign tokens themselves: ours make them ask the server, which cannot do it yet."""
-    _ = shared_stack.server  # makes the environments
-    asyncio.run(accept_self_signing_key(shared_stack.database_url, "dev"))
-    return SELF_SIGNING_KEY
-
-
-@pytest.fixture(scope="session")
 def tasks_worker(shared_stack: Stack) -> Program:
     """Runs the tasks that scenarios trigger."""
     return shared_stack.start_worker(f"{PROGRAMS}.backend")
@@ -63,7 +37,7 @@ def tasks_worker(shared_stack: Stack) -> Program:
 
 @pytest.fixture(scope="session")
 def start_client(
-    packages: Installed, shared_stack: Stack, client_key: str, tmp_path_factory: pytest.TempPathFactory
+    packages: Installed, shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Client]]:
     """Return the client of a version, which all tests of this process share; started when first asked for."""
     url = shared_stack.server.url
@@ -72,7 +46,7 @@ def start_client(
     def start(sdk: str) -> Client:
         if sdk not in started:
             log = tmp_path_factory.mktemp("node") / "log"
-            started[sdk] = Client(packages, sdk, url=url, key=client_key, log=log)
+            started[sdk] = Client(packages, sdk, url=url, key=shared_stack.key, log=log)
         return started[sdk]
 
     yield start

@@ -9,7 +9,6 @@ import pytest
 
 from oncue.engine.rate_limits import RateLimit
 from tests.clients.client import LATEST, OLDER, PATIENCE_S, Client, command, variables
-from tests.clients.conftest import SELF_SIGNING_KEY, accept_self_signing_key
 from tests.clients.installing import Installed
 from tests.fixtures.stack import ROOT, Stack
 
@@ -24,12 +23,11 @@ async def test_example_prints_what_the_page_says(
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     url = own_stack.server.url
-    await accept_self_signing_key(own_stack.database_url, "dev")
     await own_stack.start_worker(str(tmp_path / "tasks.py")).announced()
 
     ran = subprocess.run(
         [*command(packages), str(tmp_path / "app.ts")],
-        env=variables(packages, sdk, url=url, key=SELF_SIGNING_KEY),
+        env=variables(packages, sdk, url=url, key=own_stack.key),
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
@@ -43,20 +41,6 @@ async def test_versions_of_the_page_are_those_that_are_pinned(packages: Installe
 
     for version in re.findall(r"\b4\.\d+\.\d+\b", PAGE):
         assert f'"version": "{version}"' in lock
-
-
-async def test_key_of_ours_needs_tokens_from_the_server(
-    packages: Installed, shared_stack: Stack, tmp_path: Path
-) -> None:
-    """Once the server makes public tokens: let ``client_key`` be the stack's, and delete this and the page's part."""
-    assert "This credential cannot self-sign public tokens" in PAGE
-    client = Client(packages, LATEST, url=shared_stack.server.url, key=shared_stack.key, log=tmp_path / "log")
-    try:
-        error = await client.refused("triggering.trigger", {"id": "my-task", "payload": 1})
-    finally:
-        client.close()
-
-    assert error["message"].startswith("This credential cannot self-sign public tokens")
 
 
 async def test_trailing_debounce_without_tags_leaves_them(client: Client) -> None:
@@ -74,8 +58,7 @@ async def test_limited_batch_is_told_how_long_to_wait(
     packages: Installed, production_stack: Stack, tmp_path: Path
 ) -> None:
     server = production_stack.start_server(rate_limit_batch_items=RateLimit(5, 1, 3_600))
-    await accept_self_signing_key(production_stack.database_url, "prod")
-    client = Client(packages, LATEST, url=server.url, key=SELF_SIGNING_KEY, log=tmp_path / "log")
+    client = Client(packages, LATEST, url=server.url, key=server.key, log=tmp_path / "log")
     try:
         await client("batches.created", {"id": "t", "items": [{"payload": 1}] * 5})
         error = await client.refused("batches.impatient", {"id": "t", "items": [{"payload": 1}] * 5})
