@@ -61,6 +61,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "metadata.dropped": (logging.WARNING, "a change of metadata could not be stored and was given up"),
     "metadata.failed": (logging.WARNING, "a worker could not store metadata; it tries again"),
     "migration.applied": (logging.INFO, "a migration ran"),
+    "objects.failed": (logging.ERROR, "the object store does not answer or refuses; what it was to do is tried again"),
     "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
     "postgres.started": (logging.INFO, "the embedded PostgreSQL is up"),
     "postgres.stopped": (logging.INFO, "the embedded PostgreSQL is down"),

@@ -125,11 +125,17 @@ async def test_large_payload_and_output_within_requests_are_stored(stored: Store
     shown = (await stored.client.get(f"/api/v3/runs/{run}")).body
     result = (await stored.client.get(f"/api/v1/runs/{run}/result")).body
 
-    assert (assignment["payloadType"], len(assignment["payload"])) == ("application/store", 11 + 64 + 14)
+    assert (assignment["payloadType"], len(assignment["payload"])) == ("application/store", 11 + 25 + 64 + 14)
     assert (await stored.get(shown["payloadPresignedUrl"]))[2] == b'"%s"' % (b"x" * 600 * KB)
     assert (await stored.get(shown["outputPresignedUrl"]))[2] == b'["%s"]' % (b"y" * 700 * KB)
     assert result["outputType"] == "application/store"
     assert (await stored.fetched(result["output"]))[2] == (await stored.get(result["outputPresignedUrl"]))[2]
+
+
+async def test_documents_of_one_name_are_kept_apart(stored: Stored) -> None:
+    first, second = await stored.kept(b"[1]"), await stored.kept(b"[2]")
+
+    assert [(await stored.fetched(path))[2] for path in (first, second)] == [b"[1]", b"[2]"]
 
 
 async def test_small_documents_stay_in_the_row(folder: Stored) -> None:
@@ -334,11 +340,17 @@ async def test_replayed_run_has_a_payload_that_lasts_as_long_as_it(folder: Store
     assert all(f"/{path[:10]}/" in each["presignedUrl"] for each in shown)
 
 
-async def test_name_that_a_folder_cannot_hold_is_refused(folder: Stored) -> None:
-    await folder.kept(b"1", name="a/b")
+async def test_name_that_a_folder_cannot_hold_is_refused(folder: Stored, database_url: str) -> None:
+    storage = await folder.storage(database_url)
+    taken = f"{storage.place}/{datetime.datetime.now(datetime.UTC).date()}/a/b"
+    (folder.folder / taken).mkdir(parents=True)
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    (folder.folder / taken / "c").write_bytes(b"1")
 
-    below = await folder.put((await folder.presigned("a/b/c"))["presignedUrl"], b"1")
-    above = await folder.put((await folder.presigned("a"))["presignedUrl"], b"1")
+    above, below = [
+        await folder.put(object_addresses.signed(folder.url, "PUT", key, storage.secret, until), b"1")
+        for key in (taken, f"{taken}/c/d")
+    ]
     long = await folder.client.send("PUT", f"/api/v2/packets/{'x' * 201}")
 
     assert [status for status, _ in (below, above)] == [400, 400]

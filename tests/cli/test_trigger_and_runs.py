@@ -189,3 +189,11 @@ def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> No
     assert (refused.returncode, unknown.returncode) == (2, 1)
     assert "expected a whole number from 0" in refused.stderr
     assert [queue["name"] for queue in served.json("queues", "list")] == ["mail"]
+
+
+def test_large_documents_are_cut_for_people(working: Commands) -> None:
+    done = working("trigger", "greet", json.dumps("x" * 600_000), "--wait")
+
+    assert done.returncode == 0
+    assert len(done.stdout) < 30_000
+    assert done.stdout.count("--json writes the run whole") == 2

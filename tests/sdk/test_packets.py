@@ -101,11 +101,15 @@ def test_document_is_named_by_content_and_type() -> None:
         (("1", codec.JSON), ("2", codec.JSON), False),
         (("1", codec.JSON), ("1", codec.SUPER_JSON), False),
         ((None, codec.JSON), (None, codec.JSON), True),
-        (('"2030-01-31/a"', codec.STORE), ('"2030-02-01/a"', codec.STORE), True),
-        (('"2030-01-31/a"', codec.STORE), ('"2030-01-31/b"', codec.STORE), False),
-        (('"2030-01-31/a"', codec.STORE), (None, codec.JSON), False),
-        (('"2030-01-31/a"', codec.STORE), ('"2030-02-28/copies/2030-01-31/a"', codec.STORE), True),
-        (('"2030-03-31/copies/2030-01-31/a"', codec.STORE), ('"2030-02-28/copies/2030-01-31/a"', codec.STORE), True),
+        (('"2030-01-31/u1/a"', codec.STORE), ('"2030-02-01/u2/a"', codec.STORE), True),
+        (('"2030-01-31/u1/a"', codec.STORE), ('"2030-01-31/u1/b"', codec.STORE), False),
+        (('"2030-01-31/u1/a"', codec.STORE), (None, codec.JSON), False),
+        (('"2030-01-31/u1/a"', codec.STORE), ('"2030-02-28/copies/2030-01-31/u1/a"', codec.STORE), True),
+        (
+            ('"2030-03-31/copies/2030-01-31/u1/a"', codec.STORE),
+            ('"2030-02-28/copies/2030-01-31/u1/a"', codec.STORE),
+            True,
+        ),
     ],
 )
 def test_stored_documents_are_equal_whatever_their_day(

@@ -111,7 +111,9 @@ async def test_store_that_is_away_says_what_to_look_at(s3_to_come: S3, monkeypat
         monkeypatch.setenv(name, value)
     away = open_objects(s3_to_come.address)
 
-    with pytest.raises(ObjectsUnavailable, match=r"could not look up day/name .*; see that it answers"):
+    with pytest.raises(
+        ObjectsUnavailable, match=r"could not look up day/name \(GenericError\); the server's log says why"
+    ):
         await away.size("day/name")
     with pytest.raises(ObjectsUnavailable, match="could not store day/name"):
         await away.put("day/name", b"x", "text/plain")
@@ -142,6 +144,8 @@ def test_address_that_names_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ObjectsMisconfigured, match="'ftp' is no kind of object store; expected a folder's path"):
         open_objects("ftp://somewhere")
+    with pytest.raises(ObjectsMisconfigured, match="a folder of another machine"):
+        open_objects("file://host/folder")
     with pytest.raises(ObjectsMisconfigured, match="cannot be opened"):
         open_objects("s3://")
     with pytest.raises(ObjectsMisconfigured, match="cannot be made"):

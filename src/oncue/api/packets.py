@@ -1,7 +1,8 @@
 """Packets: documents in the object store, under keys that nobody but their environment can name.
 
 A key is place, day and name: the place is the environment's, which the server puts there and never reads from a path;
-days, so that objects go with the runs of their day. A path, which is what callers see, is day and name.
+days, so that objects go with the runs of their day. A path, which is what callers see, is day and name;
+before the name that the caller chose stands one that makes it unique.
 
 Life of a run, this module's part::
 
@@ -9,8 +10,10 @@ Life of a run, this module's part::
 """
 
 import asyncio
+import contextlib
 import datetime
 import math
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -21,6 +24,7 @@ from oncue.engine.environments import Storage
 from oncue.engine.rows import Environment
 from oncue.protocol import packets
 from oncue.protocol.errors import BadRequest
+from oncue.store.errors import ObjectsUnavailable
 from oncue.store.objects import Objects
 
 Find = Callable[[], Awaitable[Sequence[Storage]]]
@@ -66,7 +70,7 @@ class Packets:
             BadRequest: The name is none.
             ObjectsUnavailable: The store does not answer.
         """
-        path = f"{self._day()}/{packets.checked_name(name)}"
+        path = self._new_path(packets.checked_name(name))
         return packets.PresignedUpload(await self._address("PUT", environment, path, base), path)
 
     async def download_address(self, environment: Environment, path: str, base: str) -> str:
@@ -85,7 +89,7 @@ class Packets:
             ObjectsUnavailable: The store does not answer.
         """
         name = await asyncio.to_thread(packets.name, document, type_)
-        path = f"{self._day()}/{name}"
+        path = self._new_path(name)
         await self.objects.put(await self._key(environment, path), document, type_)
         return path
 
@@ -121,6 +125,11 @@ class Packets:
             raise _never_stored(what, path) from None
         return lasting
 
+    async def probe(self) -> None:
+        """Have the log say at the start that the store is not to be had, rather than at the first large payload."""
+        with contextlib.suppress(ObjectsUnavailable):
+            await self.objects.below("probe")
+
     async def storage_at(self, place: str) -> Storage | None:
         """Return what is known of a place that an address names; None: it is no environment's."""
         for storage in self._storages.values():
@@ -130,6 +139,10 @@ class Packets:
             return None
         await self._look()
         return next((storage for storage in self._storages.values() if storage.place == place), None)
+
+    def _new_path(self, name: str) -> str:
+        """Return a path that nobody has: who stores by a name takes nothing from others who use it too."""
+        return f"{self._day()}/{secrets.token_hex(12)}/{name}"
 
     async def _storage(self, environment: Environment) -> Storage:
         if environment.id not in self._storages:

@@ -5,6 +5,7 @@ health), so that a flood of the first cannot starve the second. ``write`` is how
 transaction, whose effects are applied after COMMIT.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeAlias, TypeVar
@@ -170,6 +171,8 @@ async def running(settings: ServerSettings) -> AsyncIterator[Services]:
         stack.push_async_callback(services.wakeups.close)
         await stack.enter_async_context(listener)
         services.upkeep.start()
+        probing = asyncio.create_task(services.packets.probe(), name="oncue-objects-probe")
+        stack.callback(probing.cancel)
         stack.push_async_callback(services.upkeep.stop)
         stack.push_async_callback(services.triggers.close)
         stack.callback(services.drain)

@@ -101,6 +101,8 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
         content = _decode(value)
     if type_ in (JSON, SUPER_JSON) and not isinstance(content, str):
         return bytes(value), type_
+    if type_ == STORE and not (isinstance(content, str) and content):
+        raise BadRequest(f"payload: expected the path of a stored packet, as payloadType is {STORE}")
     match type_, content:
         case (("application/json" | "application/super+json"), str(text)):
             inner = text.encode()
@@ -214,8 +216,9 @@ def _fallback(value: Any) -> Any:  # noqa: ANN401 - msgspec's enc_hook takes any
         return dump(mode="json")
     if isinstance(value, decimal.Decimal | complex):
         return str(value)
-    message = f"a value of type {type(value).__qualname__} has no JSON form; expected dict, list, str, numbers, "
-    message += "datetime, UUID, Enum, bytes, a dataclass, a msgspec Struct or a pydantic model"
+    message = f"a value of type {type(value).__qualname__} has no JSON form; expected dict, list, tuple, set, str, "
+    message += "numbers, Decimal, datetime, date, time, timedelta, UUID, Enum, bytes, a dataclass, a msgspec Struct or "
+    message += "a pydantic model"
     raise TypeError(message)
 
 

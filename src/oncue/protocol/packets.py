@@ -70,10 +70,10 @@ def path_in(reference: bytes | msgspec.Raw, field: str) -> str:
 
 
 def _original(document: str) -> str:
-    """Return the name under which a document was stored at first."""
+    """Return the name that whoever stored a document first gave it: what follows day and unique part."""
     _, _, name_ = msgspec.json.decode(document, type=str).partition("/")
     copied = _COPY.fullmatch(name_)
-    return copied["name"] if copied else name_
+    return (copied["name"] if copied else name_).partition("/")[2]
 
 
 def copied_name(day: str, name_: str) -> str:

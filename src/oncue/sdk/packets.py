@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from oncue.protocol import codec, packets
-from oncue.protocol.errors import ConnectionFailed, ServerError
+from oncue.protocol.errors import BadRequest, ConnectionFailed, ServerError
 from oncue.protocol.packets import Kind
 from oncue.protocol.triggers import BatchItem, TriggerRequest
 from oncue.protocol.work import ChildResult, ChildSucceeded
@@ -107,7 +107,14 @@ def fetched_from(address: str) -> Flow[tuple[msgspec.Raw, str]]:
     if type_ in (codec.JSON, codec.SUPER_JSON):
         return msgspec.Raw(answer.body), type_
     # Text, or what nobody knows: the string itself (wire contract §1.8).
-    return msgspec.Raw(msgspec.json.encode(answer.body.decode(errors="replace"))), codec.JSON
+    try:
+        text = answer.body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(
+            f"the stored document has the type {type_ or 'unknown'} and is no UTF-8 text; store JSON, with the "
+            f"Content-Type {codec.JSON}"
+        ) from None
+    return msgspec.Raw(msgspec.json.encode(text)), codec.JSON
 
 
 def opened(children: Sequence[ChildResult]) -> Flow[Sequence[ChildResult]]:

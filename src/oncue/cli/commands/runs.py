@@ -1,7 +1,7 @@
 """``oncue runs``: list, show, cancel, reschedule and replay runs, through the API."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from oncue.sdk.handles import RunHandle
     from oncue.sdk.run import ListedRun, Run
     from oncue.sdk.run_logs import LoggedLine
+
+_SHOWN_BYTES: Final = 4_000
+"""Of a payload or output, for people."""
 
 _LEVEL_COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "bold red"}
 
@@ -220,7 +223,12 @@ def _facts(run: "Run") -> "list[tuple[str, str]]":
     import msgspec
 
     def text(value: object) -> str:
-        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        document = msgspec.json.encode(value)
+        if len(document) <= _SHOWN_BYTES:
+            return msgspec.json.format(document, indent=2).decode()
+        # Nobody reads megabytes on a screen, and to lay them out takes long.
+        start = document[:_SHOWN_BYTES].decode(errors="ignore")
+        return f"{start}\n... {len(document):,} bytes in all; --json writes the run whole"
 
     facts = [("started", output.age(run.started_at) if run.started_at else "")]
     facts.append(("delayed until", run.delayed_until.isoformat() if run.delayed_until and run.is_queued else ""))

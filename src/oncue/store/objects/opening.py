@@ -36,7 +36,13 @@ def open_objects(address: str) -> Bucket:
     if not separator:
         return Folder(Path(address))
     if scheme == "file":
-        return Folder(Path(url2pathname(urlsplit(address).path)))
+        where = urlsplit(address)
+        if where.netloc not in ("", "localhost"):
+            raise ObjectsMisconfigured(
+                f"file://{where.netloc}{where.path} names a folder of another machine; expected file:///folder, or the "
+                "path of a folder"
+            )
+        return Folder(Path(url2pathname(where.path)))
     if scheme not in CLOUDS:
         raise ObjectsMisconfigured(
             f"{scheme[:20]!r} is no kind of object store; expected a folder's path, or an address that begins with "
