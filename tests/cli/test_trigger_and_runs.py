@@ -192,7 +192,9 @@ def test_queues_are_paused_and_limited_from_the_terminal(served: Commands) -> No
 
 
 def test_large_documents_are_cut_for_people(working: Commands) -> None:
-    done = working("trigger", "greet", json.dumps("x" * 600_000), "--wait")
+    (working.folder / "large.json").write_text(json.dumps("x" * 600_000))
+
+    done = working("trigger", "greet", "@large.json", "--wait")
 
     assert done.returncode == 0
     assert len(done.stdout) < 30_000

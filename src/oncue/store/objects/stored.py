@@ -47,6 +47,6 @@ def told(what: str, key: str) -> Iterator[None]:
 def _unavailable(what: str, key: str, error: Exception, reason: str) -> ObjectsUnavailable:
     telemetry.event("objects.failed", what=what, key=key, error=type(error).__name__, message=reason)
     return ObjectsUnavailable(
-        f"the object store could not {what} {key} ({type(error).__name__}); the server's log says why. Send the request "
-        "again when that is mended"
+        f"the object store could not {what} {key} ({type(error).__name__}); the server's log says why. Send the "
+        "request again when that is mended"
     )
