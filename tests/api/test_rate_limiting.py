@@ -305,18 +305,3 @@ async def test_reached_limit_is_logged_once_a_minute(db: Pool, time: Time, caplo
     assert told[0] == {
         "environment": "prod", "kind": "requests", "capacity": 1, "refill": 1, "seconds": 10, "wait_ms": 10_000,
     }  # fmt: skip
-
-
-async def test_those_who_are_refused_are_told_to_come_one_after_another(db: Pool) -> None:
-    time = Time()
-    server = Server(db, time, RateLimit(10, 5, 5))
-    assert await server.granted(10) == 10
-
-    refused = [await server.take() for _ in range(40)]
-
-    # At one a second, each has a moment of its own, and none is further off than a minute.
-    assert [round(each.wait_s, 3) for each in refused] == [float(n) for n in range(1, 41)]
-    for each in refused:
-        time.seconds = each.wait_s
-        assert (await server.take()).refusal is None
-    assert max([(await server.take()).wait_s for _ in range(200)]) <= 60.0

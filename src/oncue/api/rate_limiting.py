@@ -29,8 +29,6 @@ _SHARE: Final = 50
 _BELIEVE_SECONDS: Final = 5.0
 """How long a refusal is repeated from memory at most: others may have given tokens back, or the bucket was lost."""
 _TELL_SECONDS: Final = 60.0
-_LONGEST_QUEUE_SECONDS: Final = 60.0
-"""No further ahead are moments told apart at which those that were refused are to come back: not all of them do."""
 
 _SAID: Final[Mapping[Kind, tuple[str, str]]] = {
     REQUESTS: ("requests", "ONCUE_RATE_LIMIT_REQUESTS"),
@@ -178,8 +176,6 @@ class _Known:
         self._at = -math.inf
         self._at_epoch = 0.0
         self._chunk = 1
-        self._last_turn = -math.inf
-        """When the last of those that were refused is to come back."""
         self._quiet_until = -math.inf
 
     def spend(self, amount: int, now: float) -> bool:
@@ -223,21 +219,10 @@ class _Known:
         capacity = self.limit.capacity
         there = self._there(now) + self.held
         wait_s = max(0.0, (min(capacity, refused or capacity) - there) / self.limit.per_second)
-        if refused is not None:
-            wait_s = self._in_turn(refused, wait_s, now)
         # By PostgreSQL's clock, which all servers share; rounded up, so that who comes at that moment is let through.
         reset_ms = math.ceil((self._at_epoch + now - self._at + wait_s) * 1000)
         refusal = None if refused is None else _refusal(kind, self.limit, refused, reset_ms)
         return Standing(kind, capacity, max(0, math.floor(there)), reset_ms, wait_s, refusal)
-
-    def _in_turn(self, refused: int, wait_s: float, now: float) -> float:
-        """Return how long somebody is to wait who was refused, behind those that were refused before.
-
-        Told the same moment, they would come back together, and all but one in vain.
-        """
-        turn = max(now + wait_s, self._last_turn + min(refused, self.limit.capacity) / self.limit.per_second)
-        self._last_turn = min(turn, now + max(wait_s, _LONGEST_QUEUE_SECONDS))
-        return self._last_turn - now
 
     def _there(self, now: float) -> float:
         return min(self.limit.capacity, self.most_there + (now - self._at) * self.limit.per_second)
