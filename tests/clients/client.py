@@ -9,8 +9,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from tests.clients.installing import SOURCES, Installed
+from tests.fixtures.npm import Installed
 
+SOURCES: Final = Path(__file__).parent / "node"
 PATIENCE_S: Final = 40.0
 LATEST: Final = "@trigger.dev/sdk"
 """4.8.3; ``node/package.json`` pins what each name stands for."""

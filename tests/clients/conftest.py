@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.client import LATEST, OLDER, PATIENCE_S, Client
-from tests.clients.installing import INSTALL_S, Installed, install
+from tests.clients.client import LATEST, OLDER, PATIENCE_S, SOURCES, Client
+from tests.fixtures.npm import INSTALL_S, Installed, install
 from tests.fixtures.stack import Program, Stack
 
 PROGRAMS = "tests.clients.programs"
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def packages() -> Installed:
     """Official clients."""
-    return install()
+    return install(SOURCES)
 
 
 @pytest.fixture(scope="session")

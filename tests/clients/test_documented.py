@@ -9,7 +9,7 @@ import pytest
 
 from oncue.engine.rate_limits import RateLimit
 from tests.clients.client import LATEST, OLDER, PATIENCE_S, Client, command, variables
-from tests.clients.installing import Installed
+from tests.fixtures.npm import Installed
 from tests.fixtures.stack import ROOT, Stack
 
 PAGE = (ROOT / "docs/how-to/call-from-typescript.md").read_text(encoding="utf-8")
