@@ -11,6 +11,7 @@ from oncue.api.routes import (
     openapi,
     packets,
     queues,
+    realtime,
     run_changes,
     run_documents,
     runs,
@@ -38,6 +39,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *traces.ROUTES,
     *schedules.ROUTES,
     *identity.ROUTES,
+    *realtime.ROUTES,
     *work.ROUTES,
     *health.ROUTES,
 )
