@@ -18,10 +18,15 @@ class Server:
         self.sent: list[str] = []
         self.failures = 0
         self.changed: list[tuple[int, set[uuid.UUID]]] = []
+        self.streamed: list[tuple[int, set[uuid.UUID]]] = []
         self.missed: list[int | None] = []
         self.time = 1_000.0
         self.relay = Relay(
-            send=self._send, on_changed=self._on_changed, on_missed=self.missed.append, clock=lambda: self.time
+            send=self._send,
+            on_changed=self._on_changed,
+            on_streamed=lambda environment, runs: self.streamed.append((environment, set(runs))),
+            on_missed=self.missed.append,
+            clock=lambda: self.time,
         )
         if is_new:
             self.relay.start()
@@ -50,7 +55,7 @@ class Server:
 async def test_nothing_is_sent_where_nobody_subscribes() -> None:
     server = Server()
 
-    server.relay.apply({1: [uuid.uuid4()]})
+    server.relay.apply({1: [uuid.uuid4()]}, {})
     await server.relay.close()
 
     assert (server.sent, server.changed) == ([], [])
@@ -60,7 +65,7 @@ async def test_change_is_told_here_without_a_notification() -> None:
     server, run = Server(), uuid.uuid4()
     server.relay.join(1)
 
-    server.relay.apply({1: [run], 2: [run]})
+    server.relay.apply({1: [run], 2: [run]}, {})
     await server.relay.close()
 
     assert server.changed == [(1, {run})]
@@ -72,11 +77,22 @@ async def test_change_reaches_the_server_that_subscribed() -> None:
     there.relay.join(1)
     await there.tell(here)
 
-    here.relay.apply({1: [run], 2: [uuid.uuid4()]})
+    here.relay.apply({1: [run], 2: [uuid.uuid4()]}, {})
     await here.tell(there, here)
 
     assert there.changed == [(1, {run})]
     assert here.changed == []
+
+
+async def test_new_chunks_are_told_apart_from_changes() -> None:
+    here, there, run = Server(), Server(), uuid.uuid4()
+    there.relay.join(1)
+    await there.tell(here)
+
+    here.relay.apply({}, {1: [run]})
+    await here.tell(there)
+
+    assert (there.streamed, there.changed) == ([(1, {run})], [])
 
 
 async def test_subscription_of_another_is_believed_for_a_while() -> None:
@@ -85,7 +101,7 @@ async def test_subscription_of_another_is_believed_for_a_while() -> None:
     await there.tell(here)
     here.time += module._BELIEVE_SECONDS + 1
 
-    here.relay.apply({1: [uuid.uuid4()]})
+    here.relay.apply({1: [uuid.uuid4()]}, {})
     await here.relay.close()
 
     assert here.sent == []
@@ -95,7 +111,7 @@ async def test_newcomer_tells_all_and_asks_who_subscribes() -> None:
     newcomer, old, run = Server(is_new=True), Server(), uuid.uuid4()
     old.relay.join(7)
 
-    newcomer.relay.apply({7: [run]})
+    newcomer.relay.apply({7: [run]}, {})
     await newcomer.tell(old)
     await old.tell(newcomer)
     newcomer.time += module._NEWCOMER_SECONDS + 1
@@ -112,7 +128,7 @@ async def test_many_changed_runs_fit_into_notifications() -> None:
     await there.tell(here)
     runs = {uuid.uuid4() for _ in range(2_000)}
 
-    here.relay.apply({1: runs})
+    here.relay.apply({1: runs}, {})
     await here.tell(there)
 
     assert max(map(len, here.sent)) < 8_000
@@ -125,7 +141,7 @@ async def test_many_changes_go_out_as_few_notifications() -> None:
     await there.tell(here)
 
     for _ in range(200):
-        here.relay.apply({1: [uuid.uuid4()]})
+        here.relay.apply({1: [uuid.uuid4()]}, {})
     await here.relay.close()
 
     assert len(here.sent) == 1
@@ -148,7 +164,7 @@ async def test_notification_that_failed_makes_others_look() -> None:
     await there.tell(here)
     here.failures = 1
 
-    here.relay.apply({1: [uuid.uuid4()]})
+    here.relay.apply({1: [uuid.uuid4()]}, {})
     async with asyncio.timeout(5):
         while not here.sent:
             await asyncio.sleep(0.01)

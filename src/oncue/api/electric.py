@@ -178,7 +178,7 @@ def _values(run: ShapeRow) -> dict[str, str | None]:
         "output": _document(run.output, run.output_type),
         "outputType": run.output_type or codec.JSON,
         "runTags": _texts(run.tags),
-        "realtimeStreams": _texts(()),
+        "realtimeStreams": _texts(run.streams),
         "error": run.error,
         "idempotencyKey": run.idempotency_key,
     }

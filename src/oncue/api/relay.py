@@ -16,7 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -38,6 +38,11 @@ _NOTIFICATIONS: Final = 50
 """In one statement."""
 
 
+_Kind: TypeAlias = Literal["runs", "streams"]
+_Runs: TypeAlias = Mapping[int, Collection[uuid.UUID]]
+"""By environment."""
+
+
 class Told(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sender": "from"}):
     """What one server tells the others."""
 
@@ -50,6 +55,8 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sender": "f
     """It did not hear the others for a while, and may not have told them what they wanted to know."""
     runs: dict[int, str] = {}
     """Ids of changed runs, by environment."""
+    streams: dict[int, str] = {}
+    """Ids of runs of whose streams there are new chunks, by environment."""
 
 
 _decoder: Final = msgspec.json.Decoder(Told)
@@ -63,6 +70,7 @@ class Relay:
         *,
         send: Callable[[list[str]], Awaitable[None]],
         on_changed: Callable[[int, Collection[uuid.UUID]], None],
+        on_streamed: Callable[[int, Collection[uuid.UUID]], None],
         on_missed: Callable[[int | None], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,15 +79,17 @@ class Relay:
         Args:
             send: Sends payloads on ``CHANNEL``.
             on_changed: Runs of an environment changed, here or elsewhere.
+            on_streamed: Streams of runs of an environment have new chunks, here or elsewhere.
             on_missed: Any run of an environment may have changed; of None, of any environment.
             clock: Seconds.
         """
-        self._send, self._on_changed, self._on_missed, self._clock = send, on_changed, on_missed, clock
+        self._send, self._on_missed, self._clock = send, on_missed, clock
+        self._on = {"runs": on_changed, "streams": on_streamed}
         self._name = uuid.uuid4().hex[:12]
         self._here: Counter[int] = Counter()
         self._elsewhere: dict[int, float] = {}
         self._tells_all_until = 0.0
-        self._untold: dict[int, set[uuid.UUID]] = {}
+        self._untold: dict[tuple[_Kind, int], set[uuid.UUID]] = {}
         self._notes: list[Told] = []
         self._teller: asyncio.Task[None] | None = None
         self._repeating: asyncio.TimerHandle | None = None
@@ -96,14 +106,17 @@ class Relay:
         self._tells_all_until = self._clock() + _NEWCOMER_SECONDS
         self._note(Told(self._name, asks=True))
 
-    def apply(self, changed: Mapping[int, Collection[uuid.UUID]]) -> None:
-        """Tell everybody who wants to know what a transaction changed, after its COMMIT."""
-        for environment, runs in changed.items():
-            if environment in self._here:
-                self._on_changed(environment, runs)
-            if self._is_wanted(environment):
-                self._untold.setdefault(environment, set()).update(runs)
-                self._tell_soon()
+    def apply(self, changed: _Runs, streamed: _Runs) -> None:
+        """Tell everybody who wants to know what a transaction changed, after its COMMIT.
+
+        Args:
+            changed: By environment, runs that changed.
+            streamed: By environment, runs of whose streams there are new chunks.
+        """
+        if changed:
+            self._apply("runs", changed)
+        if streamed:
+            self._apply("streams", streamed)
 
     def join(self, environment: int) -> None:
         """Count a subscription in."""
@@ -127,6 +140,7 @@ class Relay:
         try:
             told = _decoder.decode(payload)
             changed = {environment: _unpacked(text) for environment, text in told.runs.items()}
+            streamed = {environment: _unpacked(text) for environment, text in told.streams.items()}
         except (msgspec.MsgspecError, ValueError):
             # A newer server may say it differently; to look is always right.
             self._on_missed(None)
@@ -139,9 +153,8 @@ class Relay:
             self._note(Told(self._name, subscribed=list(self._here)))
         if told.missed:
             self._on_missed(None)
-        for environment, runs in changed.items():
-            if environment in self._here:
-                self._on_changed(environment, runs)
+        self._tell_here("runs", changed)
+        self._tell_here("streams", streamed)
 
     def miss(self) -> None:
         """Act on a lost connection that is back: neither changes nor who wants to know of them were heard."""
@@ -157,6 +170,18 @@ class Relay:
                 timer.cancel()
         if self._teller is not None:
             await asyncio.wait([self._teller])
+
+    def _apply(self, kind: _Kind, found: _Runs) -> None:
+        self._tell_here(kind, found)
+        for environment, runs in found.items():
+            if self._is_wanted(environment):
+                self._untold.setdefault((kind, environment), set()).update(runs)
+                self._tell_soon()
+
+    def _tell_here(self, kind: _Kind, found: _Runs) -> None:
+        for environment, runs in found.items():
+            if environment in self._here:
+                self._on[kind](environment, runs)
 
     def _is_wanted(self, environment: int) -> bool:
         until = self._elsewhere.get(environment)
@@ -207,12 +232,13 @@ class Relay:
         finally:
             self._teller = None
 
-    def _payloads(self, untold: Mapping[int, Collection[uuid.UUID]]) -> Iterable[str]:
-        for environment, runs in untold.items():
+    def _payloads(self, untold: Mapping[tuple[_Kind, int], Collection[uuid.UUID]]) -> Iterable[str]:
+        for (kind, environment), runs in untold.items():
             ids = [run.bytes for run in runs]
             for start in range(0, len(ids), _IDS):
-                text = base64.b64encode(b"".join(ids[start : start + _IDS])).decode()
-                yield _encoded(Told(self._name, runs={environment: text}))
+                packed = {environment: base64.b64encode(b"".join(ids[start : start + _IDS])).decode()}
+                told = Told(self._name, runs=packed) if kind == "runs" else Told(self._name, streams=packed)
+                yield _encoded(told)
 
 
 def _encoded(told: Told) -> str:

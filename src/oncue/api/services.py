@@ -22,15 +22,17 @@ from oncue.api.rate_limiting import RateLimits
 from oncue.api.relay import Relay
 from oncue.api.settings import ServerSettings
 from oncue.api.shapes import Shape
+from oncue.api.tails import Tails
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, rate_limits, realtime, triggering, upkeep
+from oncue.engine import environments, rate_limits, realtime, run_streams, triggering, upkeep
 from oncue.engine.environments import Storage
 from oncue.engine.events import Effects
 from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
 from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
+from oncue.engine.run_streams import Chunk, Tail
 from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
 from oncue.store.listen import Listener, notify
@@ -62,6 +64,7 @@ class Services:
         upkeep: What happens although nobody calls.
         wakeups: Tells what has been committed to who must hear of it.
         feeds: What subscribers have seen.
+        tails: Where streams that are followed end for now.
         relay: Tells which runs changed to servers with subscribers.
     """
 
@@ -90,7 +93,18 @@ class Services:
         self.wakeups = Wakeups(
             self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
         )
-        self.relay = Relay(send=self._notify_changes, on_changed=self._touch, on_missed=self._refresh)
+        self.relay = Relay(
+            send=self._notify_changes,
+            on_changed=self._touch,
+            on_streamed=self._touch_streams,
+            on_missed=self._refresh,
+        )
+        self.tails = Tails(
+            read_tail=self._read_tail,
+            read_chunks=self._read_chunks,
+            on_join=self.relay.join,
+            on_leave=self.relay.leave,
+        )
         self.feeds = Feeds(
             read_shape=self._read_shape,
             read_runs=self._read_runs,
@@ -123,9 +137,10 @@ class Services:
         """Tell everybody what a committed transaction changed."""
         for event, fields in effects.told:
             telemetry.event(event, **fields)
-        self.relay.apply(effects.changed)
+        self.relay.apply(effects.changed, effects.streamed)
         # Told already; what is kept to be told to others is not to grow by it.
         effects.changed.clear()
+        effects.streamed.clear()
         self.wakeups.apply(effects)
 
     def miss(self) -> None:
@@ -137,6 +152,7 @@ class Services:
         """Answer what is held at once, and hold no more: the server is about to stop."""
         self.polls.close()
         self.feeds.close()
+        self.tails.close()
 
     async def _find_key(self, digest: bytes) -> Environment | None:
         async with transaction(self.control) as tx:
@@ -162,9 +178,15 @@ class Services:
 
     def _touch(self, environment: int, runs: Collection[uuid.UUID]) -> None:
         self.feeds.touch(environment, runs)
+        # A stream ends with its run.
+        self.tails.touch(environment, runs)
+
+    def _touch_streams(self, environment: int, runs: Collection[uuid.UUID]) -> None:
+        self.tails.touch(environment, runs)
 
     def _refresh(self, environment: int | None) -> None:
         self.feeds.refresh(environment)
+        self.tails.refresh(environment)
 
     async def _notify_changes(self, payloads: list[str]) -> None:
         async with transaction(self.control) as tx:
@@ -172,6 +194,12 @@ class Services:
 
     async def _read_shape(self, environment: int, shape: Shape, documents: bool) -> list[ShapeRow]:  # noqa: FBT001
         return await self.read(lambda tx: shapes.read(tx, environment, shape, documents=documents))
+
+    async def _read_tail(self, environment: int, run: uuid.UUID, key: str) -> Tail:
+        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, key))
+
+    async def _read_chunks(self, environment: int, run: uuid.UUID, key: str, first: int) -> list[Chunk]:
+        return await self.read(lambda tx: run_streams.read(tx, environment, run, key, first=first))
 
     async def _read_runs(
         self,

@@ -21,11 +21,12 @@ class Effects:
         keys_changed: Secret keys were made or revoked.
         changed: Environment id to runs that subscribers may see differently now. One may stand there twice, and one
             may look the same as before; none that does not is missing.
+        streamed: Environment id to runs of whose streams there are new chunks.
         told: Events to log, by name and fields. A transaction that rolls back logs nothing, and one that is made
             again logs once.
     """
 
-    __slots__ = ("changed", "due_sooner", "keys_changed", "lined_up", "noticed", "told")
+    __slots__ = ("changed", "due_sooner", "keys_changed", "lined_up", "noticed", "streamed", "told")
 
     def __init__(self) -> None:
         self.lined_up: Counter[int] = Counter()
@@ -33,6 +34,7 @@ class Effects:
         self.due_sooner = False
         self.keys_changed = False
         self.changed: defaultdict[int, list[uuid.UUID]] = defaultdict(list)
+        self.streamed: defaultdict[int, list[uuid.UUID]] = defaultdict(list)
         self.told: list[tuple[str, dict[str, object]]] = []
 
     def tell(self, event: str, **fields: object) -> None:
@@ -48,6 +50,10 @@ class Effects:
         """Note that runs of an environment changed, or came to be; cheap, for every move of every run is noted."""
         self.changed[environment.id].extend(runs)
 
+    def stream(self, environment: Environment, run: uuid.UUID) -> None:
+        """Note that a stream of a run has new chunks."""
+        self.streamed[environment.id].append(run)
+
     def merge(self, other: "Effects") -> None:
         """Add what another transaction changed."""
         self.lined_up.update(other.lined_up)
@@ -56,6 +62,8 @@ class Effects:
         self.keys_changed |= other.keys_changed
         for environment_id, runs in other.changed.items():
             self.changed[environment_id] += runs
+        for environment_id, runs in other.streamed.items():
+            self.streamed[environment_id] += runs
         self.told += other.told
 
     def __bool__(self) -> bool:

@@ -45,6 +45,7 @@ class ShapeRow(msgspec.Struct, frozen=True):
     payload_type: str
     output: str | None
     output_type: str | None
+    streams: list[str]
 
 
 class BatchId(msgspec.Struct, frozen=True):

@@ -67,5 +67,13 @@ MAX_REALTIME_ROWS: Final = 1_000
 MAX_SUBSCRIPTIONS: Final = 10_000
 """Subscriptions that one server keeps in memory, and requests of theirs that it holds open."""
 
+MAX_STREAM_KEY_LENGTH: Final = 256
+
+MAX_CHUNK_BYTES: Final = 512 * 1024
+"""A chunk of a stream, as JSON text. Source: wire contract §6.4."""
+
+MAX_STREAM_TIMEOUT: Final = 600
+"""Seconds without a chunk after which a reader may ask that its stream ends. Source: wire contract §6.4."""
+
 MAX_PLACES: Final = 1_000
 """Runs that one claim may ask for."""

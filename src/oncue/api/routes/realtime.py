@@ -157,7 +157,9 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-_ERRORS: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+_ERRORS: Final = (HTTPStatus.NOT_FOUND,)
+_STATUSES: Final = (HTTPStatus.OK, HTTPStatus.CONFLICT)
+"""With messages in the body; 409 says to begin anew."""
 _Messages = list[dict[str, Any]]
 
 ROUTES = (
@@ -167,6 +169,7 @@ ROUTES = (
         handle=run,
         summary="Subscribe to a run",
         answer=_Messages,
+        statuses=_STATUSES,
         errors=_ERRORS,
         query=_COMMON_QUERY,
         rate_limited=False,
@@ -177,6 +180,7 @@ ROUTES = (
         handle=runs,
         summary="Subscribe to runs with tags",
         answer=_Messages,
+        statuses=_STATUSES,
         errors=_ERRORS,
         query=("tags", "createdAt", *_COMMON_QUERY),
         rate_limited=False,
@@ -187,6 +191,7 @@ ROUTES = (
         handle=batch,
         summary="Subscribe to the runs of a batch",
         answer=_Messages,
+        statuses=_STATUSES,
         errors=_ERRORS,
         query=_COMMON_QUERY,
         rate_limited=False,

@@ -6,7 +6,13 @@ select
     coalesce(run.started_at, live.started_at) as started_at, run.finished_at, run.delay_until, run.ttl,
     coalesce(run.compute_ms, 0) as compute_ms, run.metadata, run.error, run.idempotency_key,
     case when :documents::boolean then run.payload end as payload, run.payload_type,
-    case when :documents::boolean then run.output end as output, run.output_type
+    case when :documents::boolean then run.output end as output, run.output_type,
+    array(
+        select stream.key
+        from oncue.run_streams as stream
+        where stream.env_id = run.env_id and stream.run_id = run.id
+        order by stream.created_at, stream.key
+    ) as streams
 from oncue.runs as run
 left join oncue.live as live on live.env_id = run.env_id and live.run_id = run.id and run.status is null
 where run.env_id = :env_id::int
@@ -22,7 +28,13 @@ select
     coalesce(run.started_at, live.started_at) as started_at, run.finished_at, run.delay_until, run.ttl,
     coalesce(run.compute_ms, 0) as compute_ms, run.metadata, run.error, run.idempotency_key,
     case when :documents::boolean then run.payload end as payload, run.payload_type,
-    case when :documents::boolean then run.output end as output, run.output_type
+    case when :documents::boolean then run.output end as output, run.output_type,
+    array(
+        select stream.key
+        from oncue.run_streams as stream
+        where stream.env_id = run.env_id and stream.run_id = run.id
+        order by stream.created_at, stream.key
+    ) as streams
 from oncue.runs as run
 left join oncue.live as live on live.env_id = run.env_id and live.run_id = run.id and run.status is null
 where run.env_id = :env_id::int
@@ -58,7 +70,13 @@ select
     coalesce(run.started_at, live.started_at) as started_at, run.finished_at, run.delay_until, run.ttl,
     coalesce(run.compute_ms, 0) as compute_ms, run.metadata, run.error, run.idempotency_key,
     case when :documents::boolean then run.payload end as payload, run.payload_type,
-    case when :documents::boolean then run.output end as output, run.output_type
+    case when :documents::boolean then run.output end as output, run.output_type,
+    array(
+        select stream.key
+        from oncue.run_streams as stream
+        where stream.env_id = run.env_id and stream.run_id = run.id
+        order by stream.created_at, stream.key
+    ) as streams
 from first
 join oncue.runs as run on run.env_id = :env_id::int and run.id = first.id
 left join oncue.live as live on live.env_id = run.env_id and live.run_id = run.id and run.status is null
