@@ -16,6 +16,7 @@ from bench import (
     latency,
     limit,
     machine,
+    realtime,
     report,
     scale,
     stack,
@@ -43,6 +44,7 @@ _MEASUREMENTS: Final[dict[str, Measure]] = {
     "isolated": isolated.measure,
     "killed": killed.measure,
     "streams": streams.measure,
+    "realtime": realtime.measure,
     "startup": startup.measure,
 }
 

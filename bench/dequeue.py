@@ -171,7 +171,9 @@ async def _turn(line: Line) -> tuple[float, float]:
         if line.kind.refilled:
             await _trigger(line, [None] * _PLACES)
         began = time.perf_counter()
-        look = await in_transaction(line.pool, lambda tx: claiming.claim(tx, line.environment, worker, places=_PLACES))
+        look = await in_transaction(
+            line.pool, lambda tx: claiming.claim(tx, line.environment, worker, places=_PLACES, effects=Effects())
+        )
         claimed, assignments = time.perf_counter(), look.runs
         await _end(line, assignments)
         waiting += claimed - began

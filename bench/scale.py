@@ -33,6 +33,9 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     killed_rounds: int = 1
     streamed: int = 1_000_000
     """Items of a stream."""
+    subscribers: int = 1_000
+    changes: int = 100
+    """Of a run that subscribers follow."""
     starts: int = 15
     """Processes started to time an import."""
 
@@ -45,7 +48,7 @@ def chosen(*, quick: bool, large: bool, runs: int | None) -> Scale:
             runs=5_000, rounds=1, limit_rows=5_000, lone=40, sequential=100, concurrent=800, parents=400,
             parked=1_000, keyed=2_000, one_key=60, backlog=20_000, dequeue_runs=10_000,
             dequeue_keys=(1_000, 10_000), dequeue_rounds=4, killed_runs=100_000, killed_s=5.0, streamed=50_000,
-            starts=5,
+            subscribers=200, changes=20, starts=5,
         )  # fmt: skip
     if large:
         scale = msgspec.structs.replace(scale, backlog=1_000_000, backlog_keys=100_000)

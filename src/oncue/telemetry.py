@@ -70,6 +70,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "queue.paused": (logging.INFO, "somebody paused a queue: no run of it is handed out"),
     "queue.reset": (logging.INFO, "somebody let the code's limit of a queue hold again"),
     "queue.resumed": (logging.INFO, "somebody resumed a queue"),
+    "realtime.failed": (logging.WARNING, "changed runs could not be read for subscribers; it is tried again"),
     "run.stopped": (logging.INFO, "a worker stopped a run: cancelled, or its lease was lost"),
     "runs.forgotten": (logging.INFO, "runs that were too old to be kept were deleted, with their objects"),
     "runs.unloaded": (

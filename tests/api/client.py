@@ -12,8 +12,12 @@ import msgspec
 from yarl import URL
 
 from oncue.api.serve import serve
+from oncue.api.services import Services
 from oncue.api.settings import ServerSettings
 from oncue.protocol import ids
+
+Running = list[Services]
+"""The services of servers, in the order in which they were started."""
 
 DEV_KEY = "tr_dev_sk_000000000000000000000000"
 NDJSON = {"Content-Type": "application/x-ndjson"}

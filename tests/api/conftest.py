@@ -1,16 +1,36 @@
 """Servers under test, each on the test's own database."""
 
+import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from oncue.api import services
+from oncue.api.services import Services
 from oncue.engine import environments
 from oncue.store.pool import connect
-from tests.api.client import Client, served
+from tests.api.client import Client, Running, served
 
 
 @pytest.fixture
-async def server_url_http(database_url: str) -> AsyncIterator[str]:
+def running(monkeypatch: pytest.MonkeyPatch) -> Running:
+    """The services of every server that the test starts, in order."""
+    found: Running = []
+    real = services.running
+
+    @contextlib.asynccontextmanager
+    async def noted(settings: Any) -> AsyncIterator[Services]:
+        async with real(settings) as opened:
+            found.append(opened)
+            yield opened
+
+    monkeypatch.setattr(services, "running", noted)
+    return found
+
+
+@pytest.fixture
+async def server_url_http(database_url: str, running: Running) -> AsyncIterator[str]:
     """Address of a server."""
     async with served(database_url) as url:
         yield url

@@ -1,35 +1,14 @@
 """Claims that are held: who is woken, when, and on which server."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from oncue.api import services
-from oncue.api.services import Services
 from oncue.engine import environments
 from oncue.engine.events import Effects
-from tests.api.client import Client, served, until_held
-
-Running = list[Services]
-
-
-@pytest.fixture
-def running(monkeypatch: pytest.MonkeyPatch) -> Running:
-    """The services of every server that the test starts, in order."""
-    found: Running = []
-    real = services.running
-
-    @contextlib.asynccontextmanager
-    async def noted(settings: Any) -> AsyncIterator[Services]:
-        async with real(settings) as opened:
-            found.append(opened)
-            yield opened
-
-    monkeypatch.setattr(services, "running", noted)
-    return found
+from tests.api.client import Client, Running, served, until_held
 
 
 @pytest.fixture

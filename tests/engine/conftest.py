@@ -141,6 +141,7 @@ class Engine:
                 turn=look.turn or 0,
                 is_again=look.is_again,
                 held_first=held_first,
+                effects=self.effects,
             )
 
         while True:

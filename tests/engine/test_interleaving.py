@@ -125,7 +125,7 @@ async def test_environment_limit_holds_between_two_claimers(engine: Engine) -> N
         await engine.trigger("t")
 
     async with transaction(engine.pool) as first:
-        claimed = await claiming.claim(first, engine.environment, one, places=1)
+        claimed = await claiming.claim(first, engine.environment, one, places=1, effects=Effects())
         waiting = await begin(engine, engine.claim(other, places=1))
 
     assert (len(claimed.runs), len(await waiting)) == (1, 0)
@@ -136,7 +136,7 @@ async def test_claim_that_outlives_its_server_is_taken_back(engine: Engine) -> N
     run = await engine.trigger("t")
 
     async with transaction(engine.pool) as outliving:
-        claimed = await claiming.claim(outliving, engine.environment, worker, places=1)
+        claimed = await claiming.claim(outliving, engine.environment, worker, places=1, effects=Effects())
         reclaiming = await begin(
             engine,
             engine.run(lambda tx: recovery.reclaim(tx, engine.environment, worker, holding=[], effects=engine.effects)),

@@ -304,7 +304,7 @@ async def test_claim_under_way_while_its_worker_leaves_loses_no_run(engine: Engi
     run = await engine.trigger("add")
 
     async with transaction(engine.pool) as tx:
-        claimed = await claiming.claim(tx, engine.environment, worker, places=1)
+        claimed = await claiming.claim(tx, engine.environment, worker, places=1, effects=engine.effects)
         leaving = asyncio.create_task(
             engine.run(lambda tx: workers.leave(tx, engine.environment, worker, effects=engine.effects))
         )

@@ -32,7 +32,9 @@ def raw(value: object) -> msgspec.Raw:
 async def change(engine: Engine, run: str, *, key: str | None = None, **fields: Any) -> Any:
     wanted = run_metadata.plan(MetadataUpdate(**fields))
     run_id = ids.parse(ids.RUN, run)
-    view = await engine.run(lambda tx: run_metadata.change(tx, engine.environment, run_id, wanted, request_key=key))
+    view = await engine.run(
+        lambda tx: run_metadata.change(tx, engine.environment, run_id, wanted, request_key=key, effects=engine.effects)
+    )
     return msgspec.json.decode(view.metadata)
 
 
@@ -294,7 +296,7 @@ async def test_other_environments_see_no_run(engine: Engine) -> None:
     wanted = run_metadata.plan(MetadataUpdate(operations=ONE, parent_operations=ONE))
 
     with pytest.raises(NotFound, match=run):
-        await engine.run(lambda tx: run_metadata.change(tx, other, run_id, wanted))
+        await engine.run(lambda tx: run_metadata.change(tx, other, run_id, wanted, effects=engine.effects))
     with pytest.raises(NotFound, match=run):
         await engine.run(lambda tx: run_metadata.read(tx, other, run_id))
 

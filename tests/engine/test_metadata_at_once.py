@@ -18,7 +18,9 @@ from tests.engine.conftest import Engine, until_blocked
 async def change(engine: Engine, run: str, *, key: str | None = None, **fields: Any) -> MetadataView:
     wanted = run_metadata.plan(MetadataUpdate(**fields))
     run_id = ids.parse(ids.RUN, run)
-    return await engine.run(lambda tx: run_metadata.change(tx, engine.environment, run_id, wanted, request_key=key))
+    return await engine.run(
+        lambda tx: run_metadata.change(tx, engine.environment, run_id, wanted, request_key=key, effects=engine.effects)
+    )
 
 
 async def read(engine: Engine, run: str) -> Any:
@@ -61,7 +63,7 @@ async def test_change_that_waits_for_another_sees_it(engine: Engine) -> None:
     wanted = run_metadata.plan(MetadataUpdate(operations=[IncrementNumber("n", 1)]))
 
     async with transaction(engine.pool) as first:
-        await run_metadata.change(first, engine.environment, ids.parse(ids.RUN, run), wanted)
+        await run_metadata.change(first, engine.environment, ids.parse(ids.RUN, run), wanted, effects=engine.effects)
         second = asyncio.ensure_future(change(engine, run, operations=[IncrementNumber("n", 1)]))
         await until_blocked(engine)
 
@@ -74,7 +76,9 @@ async def test_same_request_twice_at_once_counts_once(engine: Engine) -> None:
     wanted = run_metadata.plan(MetadataUpdate(operations=[IncrementNumber("n", 1)]))
 
     async with transaction(engine.pool) as first:
-        await run_metadata.change(first, engine.environment, ids.parse(ids.RUN, run), wanted, request_key="k")
+        await run_metadata.change(
+            first, engine.environment, ids.parse(ids.RUN, run), wanted, request_key="k", effects=engine.effects
+        )
         again = asyncio.ensure_future(change(engine, run, key="k", operations=[IncrementNumber("n", 1)]))
         await until_blocked(engine)
 
@@ -102,8 +106,10 @@ async def test_tags_added_at_once_are_all_kept(engine: Engine) -> None:
     run = ids.parse(ids.RUN, await engine.trigger("t", tags=["m"]))
 
     async with transaction(engine.pool) as first:
-        await run_tags.add(first, engine.environment, run, ["z"])
-        second = asyncio.ensure_future(engine.run(lambda tx: run_tags.add(tx, engine.environment, run, ["a", "z"])))
+        await run_tags.add(first, engine.environment, run, ["z"], effects=engine.effects)
+        second = asyncio.ensure_future(
+            engine.run(lambda tx: run_tags.add(tx, engine.environment, run, ["a", "z"], effects=engine.effects))
+        )
         await until_blocked(engine)
 
     assert await second == 1
@@ -116,7 +122,11 @@ async def test_tags_added_at_once_stay_within_the_limit(engine: Engine) -> None:
 
     answers = await asyncio.gather(
         *(
-            engine.run(lambda tx, number=number: run_tags.add(tx, engine.environment, run, [f"{number:02}"]))  # type: ignore[misc]
+            engine.run(
+                lambda tx, added=[f"{number:02}"]: run_tags.add(  # type: ignore[misc]
+                    tx, engine.environment, run, added, effects=engine.effects
+                )
+            )
             for number in range(15)
         ),
         return_exceptions=True,

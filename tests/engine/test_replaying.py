@@ -96,7 +96,9 @@ async def test_a_replay_stands_outside_of_the_family(engine: Engine) -> None:
 async def test_metadata_is_that_of_the_trigger_not_of_the_run(engine: Engine) -> None:
     run = await engine.trigger("t", metadata=msgspec.Raw(b'{"step":1}'))
     change = run_metadata.plan(MetadataUpdate(operations=[SetKey("step", msgspec.Raw(b"9"))]))
-    await engine.run(lambda tx: run_metadata.change(tx, engine.environment, ids.parse(ids.RUN, run), change))
+    await engine.run(
+        lambda tx: run_metadata.change(tx, engine.environment, ids.parse(ids.RUN, run), change, effects=engine.effects)
+    )
 
     made = await replay(engine, run)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from oncue.engine import environments, reading, retention, upkeep
+from oncue.engine import environments, reading, retention, run_streams, upkeep
 from oncue.protocol import ids
 from oncue.protocol.errors import NotFound
 from oncue.protocol.triggers import BatchItem
@@ -75,6 +75,13 @@ class History:
             id_of(day),
         )
 
+    async def stream(self, day: datetime.date) -> None:
+        await self.engine.run(
+            lambda tx: run_streams.append(
+                tx, self.engine.environment, id_of(day), "words", [(0, "1")], writer="w", effects=self.engine.effects
+            )
+        )
+
     async def place(self) -> str:
         return (await in_transaction(self.engine.pool, environments.storages))[0].place
 
@@ -134,6 +141,8 @@ async def test_what_belongs_to_old_runs_goes_with_them(history: History) -> None
     await history.finish_all()
     await history.log(OLD)
     await history.log(TODAY)
+    await history.stream(OLD)
+    await history.stream(TODAY)
     # Minted so many days ago, and settled after so many more, or never.
     await history.engine.pool.execute(
         "insert into oncue.waitpoints (env_id, id, is_token, settled_at)"
@@ -147,6 +156,7 @@ async def test_what_belongs_to_old_runs_goes_with_them(history: History) -> None
 
     assert not await history.is_there(stray)
     assert (await history.count("run_logs"), await history.count("waitpoints")) == (1, 3)
+    assert (await history.count("run_streams"), await history.count("stream_chunks")) == (1, 1)
     assert await history.engine.pool.fetchval("select id from oncue.batches") == ids.parse(ids.BATCH, new)
 
 

@@ -11,7 +11,9 @@ from tests.engine.conftest import Engine
 
 async def add(engine: Engine, run: str, tags: str | list[str]) -> int:
     wanted = run_tags.plan(tags)
-    return await engine.run(lambda tx: run_tags.add(tx, engine.environment, ids.parse(ids.RUN, run), wanted))
+    return await engine.run(
+        lambda tx: run_tags.add(tx, engine.environment, ids.parse(ids.RUN, run), wanted, effects=engine.effects)
+    )
 
 
 async def test_added_tags_stand_sorted_among_those_given(engine: Engine) -> None:
@@ -59,4 +61,4 @@ async def test_unknown_run_and_other_environments_are_not_found(engine: Engine) 
     with pytest.raises(NotFound):
         await add(engine, ids.new_run_id(), "a")
     with pytest.raises(NotFound):
-        await engine.run(lambda tx: run_tags.add(tx, other, ids.parse(ids.RUN, run), ["a"]))
+        await engine.run(lambda tx: run_tags.add(tx, other, ids.parse(ids.RUN, run), ["a"], effects=engine.effects))

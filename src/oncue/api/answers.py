@@ -6,15 +6,18 @@ refusal that sending again cannot cure.
 Source: wire contract §1.3, §1.4, §1.5.
 """
 
+import asyncio
 import math
 import traceback
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from starlette.types import Send
+from starlette.types import Receive, Send
 
 from oncue import telemetry
 from oncue.api.calls import Answer
@@ -57,6 +60,38 @@ async def send_answer(send: Send, answer: Answer) -> None:
     headers = [(b"content-type", answer.media_type), (b"content-length", b"%d" % len(body)), *answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_pieces(receive: Receive, send: Send, answer: Answer) -> None:
+    """Send an answer piece by piece as it is made, for as long as the client is there.
+
+    Where an error ends it the connection is broken off: the client is not to take what it has for everything.
+    """
+    headers = [(b"content-type", answer.media_type), *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    sending = asyncio.create_task(_send_each(send, answer.body), name="oncue-pieces")
+    leaving = asyncio.create_task(_gone(receive), name="oncue-leaving")
+    try:
+        await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sending.cancel()
+        leaving.cancel()
+        (error,) = await asyncio.gather(sending, return_exceptions=True)
+    if error is None:
+        await send({"type": "http.response.body", "body": b""})
+    elif isinstance(error, Exception) and not isinstance(error, OncueError):
+        raise error
+
+
+async def _send_each(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def refusal(status: int, message: str, code: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:

@@ -28,7 +28,7 @@ class Answer(NamedTuple):
     """What a handler answers."""
 
     body: Any
-    """Encoded as JSON; bytes are sent as they are."""
+    """Encoded as JSON; bytes are sent as they are, and what an async iterator yields piece by piece."""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
     media_type: bytes = b"application/json"

@@ -89,7 +89,7 @@ async def _look(
     # In turn, so that neither those that are held to machines nor the others take all of the places.
     held_first = random.random() < 0.5  # noqa: S311, PLR2004 - a coin
 
-    async def work(tx: Tx, _: Effects) -> tuple[list[Notice], claiming.Look]:
+    async def work(tx: Tx, effects: Effects) -> tuple[list[Notice], claiming.Look]:
         taken = await notices.take(tx, call.environment, worker, acknowledged=acknowledged)
         if not places:
             return taken, claiming.Look([])
@@ -101,6 +101,7 @@ async def _look(
             turn=look.turn or 0,
             is_again=look.is_again,
             held_first=held_first,
+            effects=effects,
         )
 
     poll.start_look()

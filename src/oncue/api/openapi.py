@@ -88,7 +88,7 @@ def _operation(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
 
 
 def _responses(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: ANN401 - a function of any type
-    answer = {_JSON: {"schema": schema_of(route.answer)}}
+    answer = {route.media_type: {"schema": schema_of(route.answer)}}
     responses = {
         str(status.value): {"description": status.phrase, "content": answer} for status in sorted(route.statuses)
     }

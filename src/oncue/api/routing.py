@@ -7,7 +7,7 @@ Starlette's router beside whatever else is served.
 """
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, unquote_to_bytes
@@ -49,6 +49,8 @@ class Route(Generic[Body]):
     """What each line of an NDJSON body holds."""
     answer: Any
     """Type of the answer."""
+    media_type: str = "application/json"
+    """Of the answer."""
     statuses: Sequence[HTTPStatus] = (HTTPStatus.OK,)
     """With which it comes."""
     errors: Sequence[HTTPStatus] = ()
@@ -93,7 +95,7 @@ class Api(BaseRoute):
         """Answer a request."""
         methods: dict[str, _Compiled] = scope["oncue.methods"]
         method = scope["method"]
-        found = methods.get("GET" if method == "HEAD" else method)
+        found = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if found is None:
             await answers.send_answer(send, _without_a_route(scope, method, methods))
             return
@@ -107,7 +109,11 @@ class Api(BaseRoute):
                 answer = answers.from_error(error, method=method, path=scope["path"])
         if call.standing is not None:
             answer = answer._replace(headers=(*answer.headers, *answers.rate_limit_headers(call.standing)))
-        await answers.send_answer(send, _shared(found.route, answer, scope))
+        answer = _shared(found.route, answer, scope)
+        if isinstance(answer.body, AsyncIterator):
+            await answers.send_pieces(receive, send, answer)
+        else:
+            await answers.send_answer(send, answer)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:  # noqa: ANN401 - Starlette's signature
         """Refuse: these routes have no names."""

@@ -5,6 +5,7 @@ claims are answered first, then requests in progress finish, then connections cl
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,11 +100,17 @@ async def _until_cancelled(server: "_Server", listening: socket.socket) -> None:
         raise
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether uvicorn complains of anything but an answer that was broken off, as streams are when the server stops."""
+    return not record.getMessage().startswith("ASGI callable returned without completing response")
+
+
 class _Server(uvicorn.Server):
     """uvicorn, with its application's lifespan and its signals in our hands."""
 
     def __init__(self, app: Starlette, settings: ServerSettings, started: Callable[[], None]) -> None:
         self._app, self._tell_started = app, started
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -6,27 +6,35 @@ transaction, whose effects are applied after COMMIT.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from oncue import telemetry
+from oncue.api import relay, shapes
 from oncue.api.auth import Keys
 from oncue.api.coalescing import Coalescer
+from oncue.api.feeds import Feeds
 from oncue.api.kinds import Kinds
 from oncue.api.packets import Packets
 from oncue.api.polls import Polls
 from oncue.api.rate_limiting import RateLimits
+from oncue.api.relay import Relay
 from oncue.api.settings import ServerSettings
+from oncue.api.shapes import Shape
 from oncue.api.signing import Signer
+from oncue.api.tails import Tails
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, rate_limits, signing_keys, triggering, upkeep
+from oncue.engine import environments, rate_limits, realtime, run_streams, signing_keys, triggering, upkeep
 from oncue.engine.environments import KeyHolder, Storage
 from oncue.engine.events import Effects
 from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
+from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
+from oncue.engine.run_streams import Chunk, Tail
 from oncue.engine.signing_keys import SigningKey
 from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
@@ -59,6 +67,9 @@ class Services:
         kinds: Which workers stand for each other.
         upkeep: What happens although nobody calls.
         wakeups: Tells what has been committed to who must hear of it.
+        feeds: What subscribers have seen.
+        tails: Where streams that are followed end for now.
+        relay: Tells which runs changed to servers with subscribers.
     """
 
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
@@ -87,6 +98,24 @@ class Services:
         self.wakeups = Wakeups(
             self.polls, send=self._notify, on_due_sooner=self.upkeep.wake, on_keys_changed=self.keys.forget
         )
+        self.relay = Relay(
+            send=self._notify_changes,
+            on_changed=self._touch,
+            on_streamed=self._touch_streams,
+            on_missed=self._refresh,
+        )
+        self.tails = Tails(
+            read_tail=self._read_tail,
+            read_chunks=self._read_chunks,
+            on_join=self.relay.join,
+            on_leave=self.relay.leave,
+        )
+        self.feeds = Feeds(
+            read_shape=self._read_shape,
+            read_runs=self._read_runs,
+            on_join=self.relay.join,
+            on_leave=self.relay.leave,
+        )
 
     async def read(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Make an engine call that changes nothing."""
@@ -113,11 +142,22 @@ class Services:
         """Tell everybody what a committed transaction changed."""
         for event, fields in effects.told:
             telemetry.event(event, **fields)
+        self.relay.apply(effects.changed, effects.streamed)
+        # Told already; what is kept to be told to others is not to grow by it.
+        effects.changed.clear()
+        effects.streamed.clear()
         self.wakeups.apply(effects)
 
+    def miss(self) -> None:
+        """Act as if everything had changed: the connection that listens was lost and is back."""
+        self.wakeups.miss()
+        self.relay.miss()
+
     def drain(self) -> None:
-        """Answer held claims at once, and hold no more: the server is about to stop."""
+        """Answer what is held at once, and hold no more: the server is about to stop."""
         self.polls.close()
+        self.feeds.close()
+        self.tails.close()
 
     async def _find_key(self, digest: bytes) -> KeyHolder | None:
         async with transaction(self.control) as tx:
@@ -149,6 +189,39 @@ class Services:
         async with transaction(self.control) as tx:
             await notify(tx, CHANNEL, payload)
 
+    def _touch(self, environment: int, runs: Collection[uuid.UUID]) -> None:
+        self.feeds.touch(environment, runs)
+        # A stream ends with its run.
+        self.tails.touch(environment, runs)
+
+    def _touch_streams(self, environment: int, runs: Collection[uuid.UUID]) -> None:
+        self.tails.touch(environment, runs)
+
+    def _refresh(self, environment: int | None) -> None:
+        self.feeds.refresh(environment)
+        self.tails.refresh(environment)
+
+    async def _notify_changes(self, payloads: list[str]) -> None:
+        async with transaction(self.control) as tx:
+            await notify(tx, relay.CHANNEL, *payloads)
+
+    async def _read_shape(self, environment: int, shape: Shape, documents: bool) -> list[ShapeRow]:  # noqa: FBT001
+        return await self.read(lambda tx: shapes.read(tx, environment, shape, documents=documents))
+
+    async def _read_tail(self, environment: int, run: uuid.UUID, key: str) -> Tail:
+        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, key))
+
+    async def _read_chunks(self, environment: int, run: uuid.UUID, key: str, first: int) -> list[Chunk]:
+        return await self.read(lambda tx: run_streams.read(tx, environment, run, key, first=first))
+
+    async def _read_runs(
+        self,
+        environment: int,
+        runs: Collection[uuid.UUID],
+        documents: bool,  # noqa: FBT001
+    ) -> list[ShapeRow]:
+        return await self.read(lambda tx: realtime.read_rows(tx, environment, runs, documents=documents))
+
 
 @asynccontextmanager
 async def running(settings: ServerSettings) -> AsyncIterator[Services]:
@@ -167,9 +240,12 @@ async def running(settings: ServerSettings) -> AsyncIterator[Services]:
         traffic = await open_pool(settings.database_url, min_size=1, max_size=settings.traffic_connections)
         stack.push_async_callback(traffic.close)
         services = Services(settings, traffic, control)
-        listener = Listener(settings.database_url, {CHANNEL: services.wakeups.hear}, on_reconnect=services.wakeups.miss)
+        heard = {CHANNEL: services.wakeups.hear, relay.CHANNEL: services.relay.hear}
+        listener = Listener(settings.database_url, heard, on_reconnect=services.miss)
         stack.push_async_callback(services.wakeups.close)
+        stack.push_async_callback(services.relay.close)
         await stack.enter_async_context(listener)
+        services.relay.start()
         services.upkeep.start()
         probing = asyncio.create_task(services.packets.probe(), name="oncue-objects-probe")
         stack.callback(probing.cancel)

@@ -96,8 +96,9 @@ async def report(
     if told.unloaded:
         waiting = await unloading.unload(tx, environment, worker, told.unloaded)
         told.returned += [(run, said.epoch) for run, said in told.unloaded if run not in waiting]
+        effects.change(environment, waiting)
     if told.returned:
-        lost |= await _give_back(tx, environment, worker, told.returned, changes)
+        lost |= await _give_back(tx, environment, worker, told.returned, changes=changes, effects=effects)
     if told.endings:
         lost |= set(
             await finishing.finish_held(tx, environment, worker, told.endings, changes=changes, effects=effects)
@@ -188,6 +189,7 @@ async def _retry_later(
         machines=[following.machine for following in retried],
     )
     await _clean_up(tx, environment, released, changes)
+    effects.change(environment, [row.run_id for row in released])
     moved = [following.run for following in retried if following.machine is not None]
     if moved:
         await placing.move(tx, environment, moved, changes=changes, effects=effects)
@@ -199,7 +201,9 @@ async def _give_back(
     environment: Environment,
     worker: uuid.UUID,
     returned: Sequence[tuple[uuid.UUID, int]],
+    *,
     changes: Changes,
+    effects: Effects,
 ) -> set[uuid.UUID]:
     released = await _hand_back(
         tx,
@@ -210,6 +214,7 @@ async def _give_back(
     )
     await _clean_up(tx, environment, released, changes)
     changes.pending.update(row.line_id for row in released)
+    effects.change(environment, [row.run_id for row in released])
     return {run for run, _ in returned} - {row.run_id for row in released}
 
 

@@ -195,7 +195,7 @@ async def _park_parent(
     assert parent.worker_id is not None
     changes = Changes()
     wait = Wait(parent.run_id, parent.epoch, parent.worker_id, batch, parent.call_key)
-    new = await waits.park(tx, environment, [wait], changes=changes)
+    new = await waits.park(tx, environment, [wait], changes=changes, effects=effects)
     if new:
         await waits.register(tx, environment, new, kind="batch")
     if new and not is_new:

@@ -100,7 +100,7 @@ async def fill(
     created = linked = ended = 0
     if planned:
         created, linked, ended = await _make(tx, environment, batch, planned, changes=changes, effects=effects)
-    failed = await _fail(tx, environment, batch, refused) if refused else 0
+    failed = await _fail(tx, environment, batch, refused, effects) if refused else 0
     added = created + linked + failed
     if added:
         await _add(tx, env_id=environment.id, id=batch, filled=added, ended=ended + failed)
@@ -190,9 +190,12 @@ async def _make(
     new = [run for run in planned if matches.is_new(run) and run.run_id not in settled]
     created = await triggering.insert(tx, environment, new, parents=parents, changes=changes, effects=effects)
     await debouncing.push(tx, environment, matches.pushes)
+    effects.change(environment, [push.run_id for push in matches.pushes])
     await placing.move(tx, environment, debouncing.given_machines(matches.pushes), changes=changes, effects=effects)
     links = {run.run_id: matches.target(run) for run in planned if not matches.is_new(run)}
     linked, ended = await batch_links.add(tx, environment, batch, links) if links else (0, 0)
+    # Named by the item: who subscribes to the batch finds the run that it stands for.
+    effects.change(environment, links)
     return len(created), linked, ended
 
 
@@ -238,7 +241,9 @@ def _code(error: ApiError) -> str:
     return "PAYLOAD_TOO_LARGE" if isinstance(error, PayloadTooLarge) else "BATCH_ITEM_COULD_NOT_TRIGGER"
 
 
-async def _fail(tx: Tx, environment: Environment, batch: uuid.UUID, refused: Sequence[Refused]) -> int:
+async def _fail(
+    tx: Tx, environment: Environment, batch: uuid.UUID, refused: Sequence[Refused], effects: Effects
+) -> int:
     errors = [results.stored_error(InternalError(_code(item.error), str(item.error))) for item in refused]
     rows = await _insert_refused(
         tx,
@@ -248,4 +253,5 @@ async def _fail(tx: Tx, environment: Environment, batch: uuid.UUID, refused: Seq
         tasks=[item.task[: limits.MAX_TASK_ID_LENGTH].replace("\0", "") for item in refused],
         errors=errors,
     )
+    effects.change(environment, [row.run_id for row in rows])
     return len(rows)

@@ -21,6 +21,7 @@ import msgspec
 
 from oncue.engine import assignments, room, versions
 from oncue.engine.assignments import Claimed
+from oncue.engine.events import Effects
 from oncue.engine.room import Share, Shares
 from oncue.engine.rows import Environment, LineId
 from oncue.protocol.errors import LeaseLost
@@ -85,6 +86,7 @@ async def claim(
     turn: int = 0,
     is_again: bool = False,
     held_first: bool = False,
+    effects: Effects,
 ) -> Look:
     """Hand out the next runs to a worker and lease them.
 
@@ -96,6 +98,7 @@ async def claim(
         turn: Of what is to be looked for, 0 at first.
         is_again: Wait for the line that is next, should others hold it.
         held_first: Look for runs that are held to machines before others.
+        effects: Gets what others must hear of.
 
     Returns:
         At most ``places`` assignments. None, and no further ``turn``, if none is due.
@@ -120,6 +123,7 @@ async def claim(
     if following is not None or not is_again:
         rows = await _claim_share(tx, environment, worker, reach, share, first=following, is_held=share is not free)
         if rows:
+            effects.change(environment, [row.run_id for row in rows])
             return Look([assignments.assignment(row) for row in rows])
         following = await _following(tx, environment, reach, share)
     more = turn if following is not None else turn + 1

@@ -8,6 +8,7 @@ Life of a run, this module's part::
 """
 
 import datetime
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +25,7 @@ class Due(msgspec.Struct, frozen=True):
     """A run whose time has come; without a line its task is not known, and it is parked."""
 
     env_id: int
+    run_id: uuid.UUID
     line_id: int | None
 
 

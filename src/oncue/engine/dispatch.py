@@ -108,6 +108,7 @@ async def _settle_lanes(
                 running[run.lane_id] += 1
                 resuming[run.lane_id] -= 1
             effects.noticed.add(run.worker_id)
+            effects.changed[run.env_id].append(run.run_id)
         await notices.tell_settled(tx, environment, [run.run_id for run in granted], resumes=True)
     if not lanes:
         return

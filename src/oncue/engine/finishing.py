@@ -141,6 +141,7 @@ async def count_into_batches(
 async def _follow_up(
     tx: Tx, environment: Environment, ended: Sequence[Ended], *, changes: Changes, effects: Effects
 ) -> None:
+    effects.change(environment, [row.run_id for row in ended])
     batches = Counter(row.batch_id for row in ended if row.batch_id is not None)
     linked = [row.run_id for row in ended if row.is_linked]
     awaited = [row.run_id for row in ended if row.awaited]

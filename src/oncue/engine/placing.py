@@ -188,6 +188,7 @@ async def place_parked(tx: Tx, environment: Environment, *, changes: Changes, ef
         ],
     )
     changes.pending.update(row.line_id for row in placed)
+    effects.change(environment, [row.run_id for row in placed])
     return len(placed)
 
 

@@ -101,7 +101,7 @@ async def recover_lost(
         await finishing.finish_any(
             tx, environment, runs, status="CRASHED", error=error, changes=changes, effects=effects
         )
-    taken = await _take(tx, environment, gone, recoveries=1, changes=changes)
+    taken = await _take(tx, environment, gone, recoveries=1, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     for worker in workers:
@@ -124,7 +124,7 @@ async def release_held(tx: Tx, environment: Environment, worker: uuid.UUID, *, e
     # A claim of its own may be under way. Once the worker is locked that claim has ended, and the statements below,
     # each with a later snapshot, see what it took.
     await _lock_worker(tx, env_id=environment.id, id=worker)
-    taken = await _take(tx, environment, [worker], recoveries=0, changes=changes)
+    taken = await _take(tx, environment, [worker], recoveries=0, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     return len(taken)
@@ -160,22 +160,31 @@ async def reclaim(
     await _lock_worker(tx, env_id=environment.id, id=worker)
     unheld = await _take_unheld(tx, env_id=environment.id, worker_id=worker, holding=holding)
     changes = Changes()
-    await _account(tx, environment, unheld, changes=changes)
+    await _account(tx, environment, unheld, changes=changes, effects=effects)
     if changes:
         await dispatch.settle(tx, environment, changes, effects=effects)
     return len(unheld)
 
 
 async def _take(
-    tx: Tx, environment: Environment, workers: Sequence[uuid.UUID], *, recoveries: int, changes: Changes
+    tx: Tx,
+    environment: Environment,
+    workers: Sequence[uuid.UUID],
+    *,
+    recoveries: int,
+    changes: Changes,
+    effects: Effects,
 ) -> list[HeldRun]:
     taken = await _take_back(tx, env_id=environment.id, workers=workers, recoveries=recoveries)
-    await _account(tx, environment, taken, changes=changes)
+    await _account(tx, environment, taken, changes=changes, effects=effects)
     await _forget_workers(tx, env_id=environment.id, workers=workers)
     return taken
 
 
-async def _account(tx: Tx, environment: Environment, taken: Sequence[HeldRun], *, changes: Changes) -> None:
+async def _account(
+    tx: Tx, environment: Environment, taken: Sequence[HeldRun], *, changes: Changes, effects: Effects
+) -> None:
+    effects.change(environment, [run.run_id for run in taken])
     changes.freed.update(run.slot_lane for run in taken if run.slot_lane is not None)
     changes.pending.update(run.line_id for run in taken)
     await waits.forget(

@@ -78,4 +78,5 @@ async def reschedule(tx: Tx, environment: Environment, run: uuid.UUID, when: New
         raise BadRequest(f"Invalid delay: found {given}; expected a moment that has not passed")
     await _reschedule(tx, env_id=environment.id, run_id=run, delay=when.delay, delay_until=when.until)
     effects.due_sooner = True
+    effects.change(environment, [run])
     return await reading.retrieve(tx, environment, run)

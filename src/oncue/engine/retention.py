@@ -41,11 +41,20 @@ _drop_day = _sql.one("drop_day", Dropped)
 _days_of_objects = _sql.many("days_of_objects", Day)
 _delete_strays = _sql.none("delete_strays")
 _delete_logs = _sql.none("delete_logs")
+_delete_chunks = _sql.none("delete_chunks")
+_delete_streams = _sql.none("delete_streams")
 _delete_links = _sql.none("delete_links")
 _delete_batches = _sql.none("delete_batches")
 _delete_waitpoints = _sql.none("delete_waitpoints")
 
-_DELETIONS: Final = (_delete_logs, _delete_links, _delete_batches, _delete_waitpoints)
+_DELETIONS: Final = (
+    _delete_logs,
+    _delete_chunks,
+    _delete_streams,
+    _delete_links,
+    _delete_batches,
+    _delete_waitpoints,
+)
 
 
 async def first_kept(tx: Tx, keep: datetime.timedelta) -> datetime.date:

@@ -20,6 +20,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import codec, ids, limits, metadata_operations
 from oncue.protocol.errors import BadRequest, LeaseLost, NotFound, PayloadTooLarge, UnprocessableRequest
@@ -118,7 +119,13 @@ async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> MetadataView
 
 
 async def change(
-    tx: Tx, environment: Environment, run: uuid.UUID, wanted: Change, *, request_key: str | None = None
+    tx: Tx,
+    environment: Environment,
+    run: uuid.UUID,
+    wanted: Change,
+    *,
+    request_key: str | None = None,
+    effects: Effects,
 ) -> MetadataView:
     """Carry out a request.
 
@@ -126,6 +133,7 @@ async def change(
         run: The run that is changed, and whose parent and root are.
         wanted: From ``plan``.
         request_key: The caller's ``x-trigger-request-idempotency-key``.
+        effects: Gets what others must hear of.
 
     Returns:
         The run's own metadata afterwards.
@@ -154,6 +162,7 @@ async def change(
         first_id=min(documents),
         last_id=max(documents),
     )
+    effects.change(environment, documents)
     return _view(documents.get(run, own.metadata))
 
 

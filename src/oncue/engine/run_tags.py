@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids, limits
 from oncue.protocol.errors import BadRequest, NotFound, UnprocessableRequest
@@ -46,7 +47,7 @@ def plan(tags: str | Sequence[str]) -> list[str]:
     return wanted
 
 
-async def add(tx: Tx, environment: Environment, run: uuid.UUID, tags: Sequence[str]) -> int:
+async def add(tx: Tx, environment: Environment, run: uuid.UUID, tags: Sequence[str], *, effects: Effects) -> int:
     """Add tags to a run; those it has already are passed over.
 
     Args:
@@ -71,4 +72,5 @@ async def add(tx: Tx, environment: Environment, run: uuid.UUID, tags: Sequence[s
         )
     if added:
         await _store_tags(tx, env_id=environment.id, run_id=run, tags=together)
+        effects.change(environment, [run])
     return added

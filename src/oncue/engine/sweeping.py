@@ -66,7 +66,7 @@ async def _sweep_waits(tx: Tx, environment: Environment, changes: Changes, effec
     if wrong:
         over = await _correct_waits(tx, env_id=environment.id, run_ids=[row.run_id for row in wrong])
         if over:
-            await waits.wake(tx, environment, [row.run_id for row in over], changes=changes)
+            await waits.wake(tx, environment, [row.run_id for row in over], changes=changes, effects=effects)
             await waits.resume(tx, environment, [row.run_id for row in over], changes=changes, effects=effects)
         for row in wrong:
             shown = ids.show(ids.RUN, row.run_id)

@@ -104,7 +104,7 @@ async def trigger_many(
     named, differing = await _named_as_recorded(tx, environment, first, parents)
     matches = await matching.match(tx, environment, named)
     await _remember_meant(tx, environment, named, matches)
-    new_waits = await _park(tx, environment, named, matches, changes=changes)
+    new_waits = await _park(tx, environment, named, matches, changes=changes, effects=effects)
     # By id: the same request may have come twice within the group.
     wanted = {run.run_id: run for run in named if matches.is_new(run)}
     created: set[uuid.UUID] = set()
@@ -113,6 +113,7 @@ async def trigger_many(
             tx, environment, list(wanted.values()), parents=parents, changes=changes, effects=effects
         )
     await debouncing.push(tx, environment, matches.pushes)
+    effects.change(environment, [push.run_id for push in matches.pushes])
     await placing.move(tx, environment, debouncing.given_machines(matches.pushes), changes=changes, effects=effects)
     if new_waits:
         await waits.register(tx, environment, new_waits, kind="run")
@@ -149,7 +150,9 @@ async def insert(
             changes.pending[row.line_id] += 1
         elif row.status == "DELAYED":
             effects.due_sooner = True
-    return {row.run_id for row in created}
+    ids = {row.run_id for row in created}
+    effects.change(environment, ids)
+    return ids
 
 
 async def lock_parents(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> dict[uuid.UUID, ParentRun]:
@@ -295,6 +298,7 @@ async def _park(
     matches: Matches,
     *,
     changes: Changes,
+    effects: Effects,
 ) -> list[Wait]:
     asked = []
     for run in runs:
@@ -305,7 +309,7 @@ async def _park(
         assert parent.worker_id is not None
         target = matches.target(run)
         asked.append(Wait(parent.run_id, parent.epoch, parent.worker_id, target, parent.call_key))
-    return await waits.park(tx, environment, asked, changes=changes) if asked else []
+    return await waits.park(tx, environment, asked, changes=changes, effects=effects) if asked else []
 
 
 def _under_version(run: NewRun, parents: dict[uuid.UUID, ParentRun]) -> NewRun:

@@ -241,6 +241,7 @@ async def release_group(tx: Tx, effects: Effects) -> int:
     for env_id, count in sorted(Counter(run.env_id for run in due).items()):
         changes = Changes()
         changes.pending.update(run.line_id for run in due if run.env_id == env_id and run.line_id is not None)
+        effects.change(known[env_id], [run.run_id for run in due if run.env_id == env_id])
         if changes.pending.total() < count:
             await placing.place_parked(tx, known[env_id], changes=changes, effects=effects)
         await dispatch.settle(tx, known[env_id], changes, effects=effects)

@@ -212,7 +212,7 @@ async def _park(
     assert call.worker_id is not None
     changes = Changes()
     asked = Wait(call.run_id, call.epoch, call.worker_id, waitpoint, call.call_key)
-    new = await waits.park(tx, environment, [asked], changes=changes)
+    new = await waits.park(tx, environment, [asked], changes=changes, effects=effects)
     if new:
         await waits.register(tx, environment, new, kind="waitpoint")
         if is_settled:

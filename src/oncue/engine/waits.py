@@ -107,7 +107,9 @@ _lanes_of_lines = _sql.many("lanes_of_lines", LineLane)
 _forget_waits = _sql.none("forget_waits")
 
 
-async def park(tx: Tx, environment: Environment, waits: Sequence[Wait], *, changes: Changes) -> list[Wait]:
+async def park(
+    tx: Tx, environment: Environment, waits: Sequence[Wait], *, changes: Changes, effects: Effects
+) -> list[Wait]:
     """Let runs wait, and give their slots back. The runs are locked, and held by who asks.
 
     A request that is sent again finds its wait registered and parks nothing.
@@ -130,6 +132,7 @@ async def park(tx: Tx, environment: Environment, waits: Sequence[Wait], *, chang
         return []
     parked = await _park(tx, env_id=environment.id, run_ids=list(counts), counts=list(counts.values()))
     changes.freed.update(row.slot_lane for row in parked if row.slot_lane is not None)
+    effects.change(environment, counts)
     resuming = [row for row in parked if row.was_resuming]
     if resuming:
         await _stop_resuming(tx, environment, resuming, changes)
@@ -161,7 +164,7 @@ async def settle(
     settled = await _settle(tx, env_id=environment.id, target_ids=list(targets))
     unloaded = [row.run_id for row in settled if row.worker_id is None]
     if unloaded:
-        await wake(tx, environment, unloaded, changes=changes)
+        await wake(tx, environment, unloaded, changes=changes, effects=effects)
     still = {row.run_id: row.worker_id for row in settled if row.waits_left and row.worker_id is not None}
     if still:
         await notices.tell_settled(tx, environment, list(still), resumes=False)
@@ -194,9 +197,12 @@ async def resume(
     if going:
         await notices.tell_settled(tx, environment, [row.run_id for row in going], resumes=True)
         effects.noticed.update(row.worker_id for row in going)
+        effects.change(environment, [row.run_id for row in going])
 
 
-async def wake(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, changes: Changes) -> None:
+async def wake(
+    tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, changes: Changes, effects: Effects
+) -> None:
     """Put unloaded runs back in line under their old place: something that they wait for is there.
 
     One thing is enough: only the run itself can tell whether it goes on after the first of several, and if it does not,
@@ -204,6 +210,7 @@ async def wake(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, c
     """
     woken = await _wake(tx, env_id=environment.id, run_ids=runs)
     changes.pending.update(row.line_id for row in woken)
+    effects.change(environment, [row.run_id for row in woken])
     await forget(tx, environment, [row.run_id for row in woken], resuming_lines=[], changes=changes)
 
 

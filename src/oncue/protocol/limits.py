@@ -61,6 +61,20 @@ MAX_CREATE_BATCH_BYTES: Final = 128 * 1024
 MAX_ERROR_MESSAGE_CHARS: Final = 20_000
 """A task's error message and its traceback are cut to this, so that one failure cannot fill the database."""
 
+MAX_REALTIME_ROWS: Final = 1_000
+"""Runs of a subscription's snapshot. Source: wire contract §6.1."""
+
+MAX_SUBSCRIPTIONS: Final = 10_000
+"""Subscriptions that one server keeps in memory, and requests of theirs that it holds open."""
+
+MAX_STREAM_KEY_LENGTH: Final = 256
+
+MAX_CHUNK_BYTES: Final = 512 * 1024
+"""A chunk of a stream, as JSON text. Source: wire contract §6.4."""
+
+MAX_STREAM_TIMEOUT: Final = 600
+"""Seconds without a chunk after which a reader may ask that its stream ends. Source: wire contract §6.4."""
+
 MAX_PLACES: Final = 1_000
 """Runs that one claim may ask for."""
 

@@ -27,15 +27,15 @@ _PROBE_SECONDS: Final = 15.0
 """A peer that vanished without a word is noticed by asking it now and then."""
 
 
-async def notify(connection: Tx | Pool, channel: str, payload: str = "") -> None:
-    """Send a notification; inside a transaction it goes out with the commit.
+async def notify(connection: Tx | Pool, channel: str, *payloads: str) -> None:
+    """Send notifications in one statement; inside a transaction they go out with the commit.
 
     Args:
         connection: A transaction, or a pool to send it at once.
         channel: At most 63 bytes.
-        payload: Less than 8,000 bytes.
+        payloads: Each less than 8,000 bytes; PostgreSQL sends equal ones once.
     """
-    await connection.execute("select pg_notify($1, $2)", channel, payload)
+    await connection.execute("select pg_notify($1, each) from unnest($2::text[]) as each", channel, payloads)
 
 
 class Listener:

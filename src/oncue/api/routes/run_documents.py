@@ -24,7 +24,9 @@ async def change_metadata(call: Call, update: MetadataUpdate) -> Answer:
     wanted = run_metadata.plan(update)
     key = call.request_key
     return Answer(
-        await call.services.write(lambda tx, _: run_metadata.change(tx, call.environment, run, wanted, request_key=key))
+        await call.services.write(
+            lambda tx, effects: run_metadata.change(tx, call.environment, run, wanted, request_key=key, effects=effects)
+        )
     )
 
 
@@ -33,7 +35,9 @@ async def add_tags(call: Call, request: AddTagsRequest) -> Answer:
     """Add tags to a run."""
     run = ids.parse(ids.RUN, call.parameters["run"])
     tags = run_tags.plan(request.tags)
-    added = await call.services.write(lambda tx, _: run_tags.add(tx, call.environment, run, tags))
+    added = await call.services.write(
+        lambda tx, effects: run_tags.add(tx, call.environment, run, tags, effects=effects)
+    )
     if not added:
         return Answer(AddTagsResponse("no new tags to add"))
     return Answer(AddTagsResponse(f"added {added} new tag{'s' if added > 1 else ''}"))

@@ -20,7 +20,7 @@ join oncue.runs as run on run.env_id = due.env_id and run.id = due.run_id
 where live.env_id = due.env_id
   and live.run_id = due.run_id
   and live.status in ('DELAYED', 'RETRYING_AFTER_FAILURE')
-returning live.env_id, live.line_id;
+returning live.env_id, live.run_id, live.line_id;
 
 -- name: next_due :one NextDue
 -- How long until the next held run is due; null if none is held.

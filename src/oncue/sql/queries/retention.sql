@@ -67,6 +67,32 @@ where (line.env_id, line.run_id, line.epoch, line.number) in (
     limit :limit::int
 );
 
+-- name: delete_chunks :none
+-- Delete at most :limit chunks of streams of runs of days before another, but for days that stay.
+delete from oncue.stream_chunks as chunk
+where (chunk.env_id, chunk.run_id, chunk.key, chunk.number) in (
+    select old.env_id, old.run_id, old.key, old.number
+    from oncue.environments as environment
+    join oncue.stream_chunks as old
+      on old.env_id = environment.id
+     and old.run_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where (oncue.moment_of(old.run_id) at time zone 'UTC')::date <> all (:left::date[])
+    limit :limit::int
+);
+
+-- name: delete_streams :none
+-- Delete at most :limit streams of runs of days before another, but for days that stay.
+delete from oncue.run_streams as stream
+where (stream.env_id, stream.run_id, stream.key) in (
+    select old.env_id, old.run_id, old.key
+    from oncue.environments as environment
+    join oncue.run_streams as old
+      on old.env_id = environment.id
+     and old.run_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where (oncue.moment_of(old.run_id) at time zone 'UTC')::date <> all (:left::date[])
+    limit :limit::int
+);
+
 -- name: delete_links :none
 -- Delete at most :limit links of batches of days before another, but for days that stay.
 delete from oncue.batch_links as link

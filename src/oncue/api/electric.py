@@ -1,0 +1,200 @@
+"""Electric: runs as rows of the protocol that the realtime hooks speak; no I/O.
+
+Of the Electric protocol only what its client needs: a snapshot, changes of whole rows, and the word that one is up to
+date. Every value is text or null; what it stands for is said by the schema. An offset names a state: its second number
+is the sum of the fingerprints of all rows that it shows, so that any server can tell whether a client has seen what
+there is now.
+
+Source: wire contract §6.2, §6.3.
+"""
+
+import datetime
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from oncue.engine.realtime import ShapeRow
+from oncue.protocol import codec, durations, ids
+
+Skip: TypeAlias = frozenset[str]
+"""Columns that a subscriber does not want."""
+
+COLUMNS: Final[dict[str, dict[str, str | int]]] = {
+    "id": {"type": "text"},
+    "friendlyId": {"type": "text"},
+    "taskIdentifier": {"type": "text"},
+    "status": {"type": "text"},
+    "createdAt": {"type": "timestamp"},
+    "updatedAt": {"type": "timestamp"},
+    "startedAt": {"type": "timestamp"},
+    "delayUntil": {"type": "timestamp"},
+    "queuedAt": {"type": "timestamp"},
+    "expiredAt": {"type": "timestamp"},
+    "completedAt": {"type": "timestamp"},
+    "number": {"type": "int4"},
+    "usageDurationMs": {"type": "int4"},
+    "costInCents": {"type": "float8"},
+    "baseCostInCents": {"type": "float8"},
+    "isTest": {"type": "bool"},
+    "ttl": {"type": "text"},
+    "payload": {"type": "text"},
+    "payloadType": {"type": "text"},
+    "metadata": {"type": "text"},
+    "metadataType": {"type": "text"},
+    "output": {"type": "text"},
+    "outputType": {"type": "text"},
+    "runTags": {"type": "text", "dims": 1},
+    "realtimeStreams": {"type": "text", "dims": 1},
+    "error": {"type": "jsonb"},
+    "idempotencyKey": {"type": "text"},
+}
+"""Each column and its type, in the order in which they are sent."""
+
+REQUIRED: Final[Skip] = frozenset({"id", "friendlyId", "taskIdentifier", "status", "createdAt", "updatedAt"})
+"""Clients fail without these."""
+
+DOCUMENTS: Final[Skip] = frozenset({"payload", "output"})
+
+UP_TO_DATE: Final = b'{"headers":{"control":"up-to-date"}}'
+MUST_REFETCH: Final = b'[{"headers":{"control":"must-refetch"}}]'
+
+_LARGEST_SUM: Final = 1 << 48
+"""Sums are below; a number of JavaScript holds them exactly."""
+_INT4: Final = 2_147_483_647
+_OFFSET: Final = re.compile(r"[0-9]{1,16}_([0-9]{1,15})", re.ASCII)
+_ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Shown:
+    """A row as it is shown to subscribers who skip the same columns.
+
+    Attributes:
+        fingerprint: Of all that is shown.
+        has_ended: Nothing but its metadata, tags and streams changes any more.
+    """
+
+    __slots__ = ("_key", "_value", "fingerprint", "has_ended")
+
+    def __init__(self, key: bytes, value: bytes, *, has_ended: bool) -> None:
+        self._key, self._value, self.has_ended = key, value, has_ended
+        self.fingerprint = int.from_bytes(hashlib.blake2b(value, digest_size=6).digest())
+
+    def message(self, operation: str) -> bytes:
+        """Return the message that inserts or updates it."""
+        headers = b'{"operation":"%b"}' % operation.encode()
+        return b'{"key":%b,"value":%b,"headers":%b}' % (self._key, self._value, headers)
+
+
+class Row:
+    """A run that was read, encoded once for all who see it alike."""
+
+    __slots__ = ("_shown", "_values", "run")
+
+    def __init__(self, run: ShapeRow) -> None:
+        self.run = run
+        self._values: dict[str, str | None] | None = None
+        self._shown: dict[Skip, Shown] = {}
+
+    def shown(self, skip: Skip) -> Shown:
+        """Return it without some columns."""
+        found = self._shown.get(skip)
+        if found is None:
+            if self._values is None:
+                self._values = _values(self.run)
+            value = _encode({name: text for name, text in self._values.items() if name not in skip})
+            key = _encode(f'"public"."TaskRun"/"{self._values["id"]}"')
+            found = self._shown[skip] = Shown(key, value, has_ended=self.run.finished_at is not None)
+        return found
+
+
+def skipped(names: Iterable[str]) -> Skip:
+    """Return which of these columns can be left out."""
+    return frozenset(name for name in names if name in COLUMNS) - REQUIRED
+
+
+def wants_documents(skip: Skip) -> bool:
+    """Whether payload or output is shown."""
+    return not skip >= DOCUMENTS
+
+
+@functools.lru_cache(maxsize=256)
+def schema(skip: Skip) -> bytes:
+    """Return what the header ``electric-schema`` says."""
+    return json.dumps({name: type_ for name, type_ in COLUMNS.items() if name not in skip}).encode()
+
+
+def body(shown: Collection[Shown], operation: str) -> bytes:
+    """Return the messages that bring a client up to date."""
+    return b"[" + b",".join([*(each.message(operation) for each in shown), UP_TO_DATE]) + b"]"
+
+
+def total(fingerprints: Iterable[int]) -> int:
+    """Return the number that stands for a state."""
+    return sum(fingerprints) % _LARGEST_SUM
+
+
+def offset(state: int, moment: datetime.datetime) -> str:
+    """Return the token that a client sends back to say what it has seen."""
+    return f"{int(moment.timestamp() * 1000)}_{state}"
+
+
+def read_offset(text: str) -> int | None:
+    """Return the state that an offset stands for; None where it is no offset of ours."""
+    match = _OFFSET.fullmatch(text)
+    return None if match is None else int(match[1])
+
+
+def _values(run: ShapeRow) -> dict[str, str | None]:
+    has_expired = run.status == "EXPIRED"
+    queued_at = None if run.status == "DELAYED" else max(run.created_at, run.delay_until or run.created_at)
+    return {
+        "id": str(run.id),
+        "friendlyId": ids.show(ids.RUN, run.id),
+        "taskIdentifier": run.task,
+        "status": run.status,
+        "createdAt": _moment(run.created_at),
+        "updatedAt": _moment(run.updated_at),
+        "startedAt": _moment(run.started_at),
+        "delayUntil": _moment(run.delay_until),
+        "queuedAt": _moment(queued_at),
+        "expiredAt": _moment(run.finished_at) if has_expired else None,
+        "completedAt": _moment(run.finished_at),
+        "number": "0",
+        "usageDurationMs": str(min(run.compute_ms, _INT4)),
+        "costInCents": "0",
+        "baseCostInCents": "0",
+        "isTest": "t" if run.is_test else "f",
+        "ttl": None if run.ttl is None else durations.show(run.ttl),
+        "payload": _document(run.payload, run.payload_type),
+        "payloadType": run.payload_type,
+        "metadata": run.metadata,
+        "metadataType": codec.JSON,
+        "output": _document(run.output, run.output_type),
+        "outputType": run.output_type or codec.JSON,
+        "runTags": _texts(run.tags),
+        "realtimeStreams": _texts(run.streams),
+        "error": run.error,
+        "idempotencyKey": run.idempotency_key,
+    }
+
+
+def _moment(moment: datetime.datetime | None) -> str | None:
+    """Write a moment as clients expect it, without the Z that they add."""
+    if moment is None:
+        return None
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _document(document: str | None, type_: str | None) -> str | None:
+    """Return a document, and of one in the object store its path."""
+    return document if document is None or type_ != codec.STORE else msgspec.json.decode(document, type=str)
+
+
+def _texts(texts: Collection[str]) -> str:
+    return "{" + ",".join(f'"{text.translate(_ESCAPED)}"' for text in texts) + "}"

@@ -1,0 +1,242 @@
+"""Feeds: what subscribers of runs have seen and what they have yet to see, and the requests that wait for it.
+
+A feed is kept in memory from a client's first request until a while after its last: it hears of changes also between
+two requests, so that an idle subscriber costs no query, however often it asks. Subscribers of one run share a feed.
+Should a client come whose feed is not here (another server had it, or it was away for long), what there is now is read
+and compared with what its offset says that it has seen.
+
+The rows that changed are read by the environment's room, ``api/rooms``, one statement for all feeds.
+
+Life of a run, this module's part::
+
+    api/routes/realtime -> Feeds.snapshot, Feeds.follow; api/relay -> Feeds.touch -> Room -> Feed.offer -> the answer
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, NamedTuple, TypeAlias
+
+from oncue.api import electric
+from oncue.api.electric import Row, Skip
+from oncue.api.rooms import Feed, Room, Seen
+from oncue.api.shapes import BatchRuns, OneRun, Shape
+from oncue.engine.realtime import ShapeRow
+from oncue.protocol import ids, limits
+from oncue.protocol.errors import NotFound, RateLimited
+
+_KEEP_SECONDS: Final = 30.0
+"""How long a feed is kept that nobody asks for: clients come back at once, or after a pause of at most ten seconds."""
+_SWEEP_SECONDS: Final = 5.0
+_CHECK_SECONDS: Final = 60.0
+"""How often it is looked whether runs have changed that had not ended, one statement for all of them: a server may be
+killed between its COMMIT and its NOTIFY."""
+
+ReadShape: TypeAlias = Callable[[int, Shape, bool], Awaitable[list[ShapeRow]]]
+ReadRuns: TypeAlias = Callable[[int, Collection[uuid.UUID], bool], Awaitable[list[ShapeRow]]]
+
+
+class Subscription(NamedTuple):
+    """What a client subscribes to; equal ones share a feed."""
+
+    environment: int
+    shape: Shape
+    skip: Skip
+    handle: str
+
+
+class Feeds:
+    """The feeds of a server."""
+
+    def __init__(
+        self,
+        *,
+        read_shape: ReadShape,
+        read_runs: ReadRuns,
+        on_join: Callable[[int], None],
+        on_leave: Callable[[int], None],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            read_shape: Returns the rows of an environment's shape, with documents or without.
+            read_runs: Returns runs of an environment, with documents or without.
+            on_join: The first feed of an environment is about to be filled.
+            on_leave: The last one of an environment is gone.
+        """
+        self._read_shape, self._read_runs = read_shape, read_runs
+        self._on_join, self._on_leave = on_join, on_leave
+        self._rooms: dict[int, Room] = {}
+        self._feeds: dict[Subscription, Feed] = {}
+        self._held = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._checked = 0.0
+        self.closed = False
+
+    def __len__(self) -> int:
+        """Return how many requests are held open."""
+        return self._held
+
+    @property
+    def kept(self) -> int:
+        """How many feeds are in memory."""
+        return len(self._feeds)
+
+    def touch(self, environment: int, runs: Collection[uuid.UUID]) -> None:
+        """Have runs looked at that changed."""
+        room = self._rooms.get(environment)
+        if room is not None:
+            room.touch(runs)
+
+    def refresh(self, environment: int | None) -> None:
+        """Look at everything anew: changes may have been missed, in an environment or, of None, in any."""
+        for room in list(self._rooms.values()):
+            if environment in {None, room.environment}:
+                room.refresh()
+
+    async def snapshot(self, wanted: Subscription) -> Seen:
+        """Return all there is now.
+
+        Raises:
+            NotFound: There is no such run.
+            RateLimited: There are too many subscriptions.
+        """
+        feed = self._feeds.get(wanted)
+        if feed is not None and feed.last is not None and not feed.is_loading:
+            feed.use()
+            return Seen([feed.last], feed.state)
+        return await self._load(wanted)
+
+    async def follow(
+        self, wanted: Subscription, state: int | None, *, seconds: float, gone: asyncio.Future[None]
+    ) -> Seen:
+        """Return what changed since a state, as soon as there is something.
+
+        Args:
+            wanted: Of whom.
+            state: What the client has seen; None: nothing that could be compared.
+            seconds: The longest it may wait.
+            gone: Done when the client is no longer there.
+
+        Returns:
+            Rows and the new state; none, and the same state, when the time is up.
+
+        Raises:
+            NotFound: There is no such run.
+            RateLimited: There are too many subscriptions.
+        """
+        feed = self._feeds.get(wanted)
+        if feed is None or feed.is_loading or not feed.can_tell(state):
+            seen = await self._load(wanted)
+            if seen.state != state:
+                return seen
+            feed = self._feeds[wanted]
+        if feed.state == state and not self.closed:
+            await self._hold(feed, seconds, gone)
+        if feed.state == state:
+            return Seen((), feed.state)
+        if feed.can_tell(state):
+            return Seen(feed.take(), feed.state)
+        # Somebody else with the same handle was answered first.
+        return await self._load(wanted)
+
+    def close(self) -> None:
+        """Answer what is held, and hold no more."""
+        self.closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for feed in self._feeds.values():
+            feed.wake()
+        for room in self._rooms.values():
+            room.close()
+
+    async def _hold(self, feed: Feed, seconds: float, gone: asyncio.Future[None]) -> None:
+        if self._held >= limits.MAX_SUBSCRIPTIONS:
+            raise _too_many()
+        self._held += 1
+        try:
+            # At random, so that those who came together do not all come back together.
+            await feed.wait(seconds * random.uniform(0.85, 1.15), gone)  # noqa: S311
+        finally:
+            self._held -= 1
+            feed.use()
+
+    async def _load(self, wanted: Subscription) -> Seen:
+        """Read a shape. The feed is there first, so that no change is missed meanwhile."""
+        feed = self._feeds.get(wanted) or self._open(wanted)
+        feed.use()
+        loading = feed.loading
+        if loading is None:
+            loading = feed.loading = asyncio.create_task(self._filled(wanted, feed), name="oncue-realtime-fill")
+            # Should all who wait for it have left, nobody hears of its failure.
+            loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Whoever came first may leave: the others need the rows all the same.
+        seen = await asyncio.shield(loading)
+        if isinstance(wanted.shape, OneRun) and not seen.shown:
+            self._drop(wanted)
+            raise NotFound(f"no run {ids.show(ids.RUN, wanted.shape.run)} in this environment")
+        return seen
+
+    async def _filled(self, wanted: Subscription, feed: Feed) -> Seen:
+        try:
+            documents = electric.wants_documents(wanted.skip)
+            runs = await self._read_shape(wanted.environment, wanted.shape, documents)
+        except BaseException:
+            self._drop(wanted)
+            raise
+        finally:
+            feed.loading = None
+        if isinstance(wanted.shape, BatchRuns):
+            self._rooms[wanted.environment].link(feed, [run.id for run in runs])
+        shown = {run.id: Row(run).shown(wanted.skip) for run in runs}
+        feed.fill(shown)
+        self.touch(wanted.environment, feed.late)
+        feed.late = set()
+        return Seen(list(shown.values()), feed.state)
+
+    def _open(self, wanted: Subscription) -> Feed:
+        if len(self._feeds) >= limits.MAX_SUBSCRIPTIONS:
+            raise _too_many()
+        room = self._rooms.get(wanted.environment)
+        if room is None:
+            room = Room(wanted.environment, read_shape=self._read_shape, read_runs=self._read_runs)
+            self._rooms[wanted.environment] = room
+            self._on_join(wanted.environment)
+        feed = self._feeds[wanted] = Feed(wanted.shape, wanted.skip)
+        room.add(feed)
+        if self._sweeping is None and not self.closed:
+            loop = asyncio.get_running_loop()
+            self._checked = loop.time()
+            self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        return feed
+
+    def _drop(self, wanted: Subscription) -> None:
+        feed = self._feeds.pop(wanted, None)
+        if feed is None:
+            return
+        feed.wake()
+        room = self._rooms[wanted.environment]
+        room.remove(feed)
+        if room.is_empty:
+            room.close()
+            del self._rooms[wanted.environment]
+            self._on_leave(wanted.environment)
+
+    def _sweep(self) -> None:
+        """Let go of feeds that nobody asks for any more, and look after the others now and then."""
+        loop = asyncio.get_running_loop()
+        self._sweeping = None
+        for wanted, feed in list(self._feeds.items()):
+            if feed.is_idle and feed.used_at + _KEEP_SECONDS < loop.time():
+                self._drop(wanted)
+        if self._checked + _CHECK_SECONDS < loop.time():
+            self._checked = loop.time()
+            for room in self._rooms.values():
+                room.check()
+        if self._feeds and not self.closed:
+            self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+
+def _too_many() -> RateLimited:
+    return RateLimited(f"this server has {limits.MAX_SUBSCRIPTIONS:,} subscriptions; try again later")

@@ -1,0 +1,250 @@
+"""Tails: the ends of streams that somebody follows, read once for however many readers.
+
+A tail keeps the last chunks in memory. It is read anew when a server tells of new chunks or of a change of its run, and
+once a minute, should the word have been lost; readers that are behind what it keeps read for themselves until they have
+caught up. Without readers there is no tail.
+
+Life of a run, this module's part::
+
+    api/routes/streams -> Tails.follow; api/relay -> Tails.touch -> one statement -> chunks for all readers
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from typing import Final, TypeAlias
+
+from oncue import telemetry
+from oncue.engine import run_streams
+from oncue.engine.run_streams import Chunk
+from oncue.protocol import limits
+from oncue.protocol.errors import RateLimited, Unavailable
+
+_KEPT: Final = 1_000
+_KEPT_CHARS: Final = 1024 * 1024
+_GAP_SECONDS: Final = 0.01
+_PAUSE_SECONDS: Final = 1.0
+"""After a statement that failed."""
+_CHECK_SECONDS: Final = 60.0
+
+ReadTail: TypeAlias = Callable[[int, uuid.UUID, str], Awaitable[run_streams.Tail]]
+ReadChunks: TypeAlias = Callable[[int, uuid.UUID, str, int], Awaitable[list[Chunk]]]
+
+
+class Tails:
+    """The streams that clients of this server follow."""
+
+    def __init__(
+        self,
+        *,
+        read_tail: ReadTail,
+        read_chunks: ReadChunks,
+        on_join: Callable[[int], None],
+        on_leave: Callable[[int], None],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            read_tail: Returns where a stream of an environment's run ends for now.
+            read_chunks: Returns chunks of it from a number on.
+            on_join: A stream of an environment is about to be followed.
+            on_leave: One is followed no longer.
+        """
+        self._read_tail, self._read_chunks = read_tail, read_chunks
+        self._on_join, self._on_leave = on_join, on_leave
+        self._tails: dict[tuple[int, uuid.UUID], dict[str, _Tail]] = {}
+        self._readers = 0
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Return how many readers there are."""
+        return self._readers
+
+    def touch(self, environment: int, runs: Collection[uuid.UUID]) -> None:
+        """Look at streams of runs: there may be new chunks, or the run may have ended."""
+        if self._tails:
+            for run in runs:
+                for tail in self._tails.get((environment, run), {}).values():
+                    tail.look()
+
+    def refresh(self, environment: int | None) -> None:
+        """Look at all streams of an environment, or of None at all there are."""
+        for (each, _), tails in self._tails.items():
+            if environment in {None, each}:
+                for tail in tails.values():
+                    tail.look()
+
+    async def follow(
+        self, environment: int, run: uuid.UUID, key: str, *, first: int | None, wait_s: Callable[[], float]
+    ) -> AsyncGenerator[Sequence[Chunk], None]:
+        """Yield chunks as they come; ends when the run has ended and everything was yielded.
+
+        Args:
+            environment: Whose.
+            run: Its run.
+            key: The stream.
+            first: The number of the first chunk that is wanted; None: the next that comes.
+            wait_s: For how many seconds to wait for the next chunks; then none are yielded, and it goes on.
+
+        Raises:
+            NotFound: There is no such run.
+            RateLimited: There are too many readers.
+            Unavailable: The server is about to stop.
+        """
+        if self._readers >= limits.MAX_SUBSCRIPTIONS:
+            raise RateLimited(f"{limits.MAX_SUBSCRIPTIONS:,} streams are followed here; try again later")
+        tail = self._tails.setdefault((environment, run), {}).get(key)
+        if tail is None:
+            tail = _Tail(environment, run, key, self._read_tail, self._read_chunks)
+            self._tails[environment, run][key] = tail
+            self._on_join(environment)
+        tail.readers += 1
+        self._readers += 1
+        try:
+            await tail.ready()
+            at = tail.end if first is None else first
+            while True:
+                found = await self._next(tail, at, wait_s())
+                if found is None:
+                    return
+                yield found
+                at = found[-1].number + 1 if found else at
+        finally:
+            tail.readers -= 1
+            self._readers -= 1
+            if not tail.readers:
+                self._drop(tail)
+
+    def close(self) -> None:
+        """Let all readers go; they are to come back, elsewhere."""
+        self._closed = True
+        for tails in self._tails.values():
+            for tail in tails.values():
+                tail.wake()
+
+    async def _next(self, tail: "_Tail", at: int, seconds: float) -> Sequence[Chunk] | None:
+        """Return the chunks from a number on, none when the time is up; None where there will be no more."""
+        if at >= tail.end and not tail.has_ended and not self._closed:
+            await tail.wait(seconds)
+        if self._closed:
+            raise Unavailable("the server is about to stop; read on from another")
+        if at < tail.begin:
+            return await self._read_chunks(tail.environment, tail.run, tail.key, at)
+        if at < tail.end:
+            return tail.kept(at)
+        return None if tail.has_ended else ()
+
+    def _drop(self, tail: "_Tail") -> None:
+        tails = self._tails[tail.environment, tail.run]
+        del tails[tail.key]
+        if not tails:
+            del self._tails[tail.environment, tail.run]
+        tail.close()
+        self._on_leave(tail.environment)
+
+
+class _Tail:
+    """The end of one stream."""
+
+    def __init__(
+        self, environment: int, run: uuid.UUID, key: str, read_tail: ReadTail, read_chunks: ReadChunks
+    ) -> None:
+        self.environment, self.run, self.key = environment, run, key
+        self._read_tail, self._read_chunks = read_tail, read_chunks
+        self.readers = 0
+        self.has_ended = False
+        self.begin = self.end = 0
+        self._chunks: list[Chunk] = []
+        self._chars = 0
+        self._changed = asyncio.Event()
+        self._is_stale = False
+        self._reader: asyncio.Task[None] | None = None
+        self._first: asyncio.Task[None] | None = None
+        self._check = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._look_again)
+
+    async def ready(self) -> None:
+        """Return once it is known where the stream ends."""
+        if self._first is None:
+            self._first = asyncio.create_task(self._begin(), name="oncue-tail")
+            self._first.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._first)
+
+    def look(self) -> None:
+        """Read what is new."""
+        self._is_stale = True
+        if self._reader is None and self._first is not None and self._first.done():
+            self._reader = asyncio.create_task(self._read(), name="oncue-tail")
+
+    def kept(self, at: int) -> Sequence[Chunk]:
+        """Return what is kept from a number on."""
+        return self._chunks[at - self.begin :]
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something changed, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
+    def wake(self) -> None:
+        """Let readers look."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._check.cancel()
+        for task in (self._reader, self._first):
+            if task is not None:
+                task.cancel()
+
+    async def _begin(self) -> None:
+        tail = await self._read_tail(self.environment, self.run, self.key)
+        self.begin = self.end = tail.chunks
+        self.has_ended = tail.has_ended
+        if self._is_stale:
+            self._reader = asyncio.create_task(self._read(), name="oncue-tail")
+
+    def _look_again(self) -> None:
+        self._check = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._look_again)
+        self.look()
+
+    async def _read(self) -> None:
+        """Read at once, then gather for a while before reading again."""
+        try:
+            while self._is_stale:
+                pause = _GAP_SECONDS
+                self._is_stale = False
+                try:
+                    await self._read_on()
+                except Exception as error:  # readers must outlive every fault  # noqa: BLE001
+                    telemetry.event("realtime.failed", error=type(error).__name__, message=str(error))
+                    self._is_stale, pause = True, _PAUSE_SECONDS
+                await asyncio.sleep(pause)
+        finally:
+            self._reader = None
+
+    async def _read_on(self) -> None:
+        # In this order: a run that has ended by then sends no more.
+        tail = await self._read_tail(self.environment, self.run, self.key)
+        while self.end < tail.chunks:
+            found = await self._read_chunks(self.environment, self.run, self.key, self.end)
+            if not found:
+                break
+            self._keep(found)
+            self.wake()
+        if tail.has_ended and not self.has_ended:
+            self.has_ended = True
+            self.wake()
+
+    def _keep(self, found: Sequence[Chunk]) -> None:
+        self._chunks += found
+        self._chars += sum(len(chunk.data) for chunk in found)
+        self.end = found[-1].number + 1
+        dropped = 0
+        while len(self._chunks) - dropped > _KEPT or (
+            self._chars > _KEPT_CHARS and dropped < len(self._chunks) - len(found)
+        ):
+            self._chars -= len(self._chunks[dropped].data)
+            dropped += 1
+        del self._chunks[:dropped]
+        self.begin = self.end - len(self._chunks)

@@ -1,0 +1,159 @@
+"""Subscriptions where there are several servers, where connections break, and where there are very many."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from oncue.api.routes import realtime
+from oncue.store.pool import Pool, connect
+from tests.api.client import DEV_KEY, Client, Running, served, until_held
+from tests.api.electric import Subscriber
+
+SUBSCRIBERS = 1_000
+
+
+def of(client: Client, run: str) -> Subscriber:
+    return Subscriber(client, f"/realtime/v1/runs/{run}")
+
+
+@pytest.fixture
+async def elsewhere(client: Client, database_url: str) -> AsyncIterator[Client]:
+    """A client of a second server on the same database."""
+    async with served(database_url) as url, Client(url) as other:
+        yield other
+
+
+async def test_change_on_one_server_reaches_a_subscriber_of_another(
+    client: Client, elsewhere: Client, running: Running
+) -> None:
+    run = await client.trigger("add")
+    subscriber = await of(elsewhere, run).begin()
+    held = asyncio.create_task(subscriber.live())
+    await until_held(1, running[1].feeds)
+
+    await client.post(f"/api/v2/runs/{run}/cancel")
+
+    async with asyncio.timeout(5):
+        assert [row["status"] for row in await held] == ["CANCELED"]
+
+
+async def test_subscriber_goes_on_with_another_server(
+    client: Client, elsewhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "_HOLD_SECONDS", 0.05)
+    run = await client.trigger("add")
+    subscriber = await of(client, run).begin()
+
+    unchanged = await subscriber.live(client=elsewhere)
+    await client.post(f"/api/v1/runs/{run}/tags", {"tags": "a"})
+    async with asyncio.timeout(5):
+        while not (changed := await subscriber.live(client=elsewhere)):
+            pass
+    back = await subscriber.live()
+
+    assert unchanged == []
+    assert [row["runTags"] for row in changed] == ['{"a"}']
+    assert back == []
+
+
+async def test_what_changed_while_a_server_was_deaf_is_seen(
+    client: Client, elsewhere: Client, running: Running, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await client.trigger("add")
+    subscriber = await of(elsewhere, run).begin()
+    held = asyncio.create_task(subscriber.live())
+    await until_held(1, running[1].feeds)
+    # It hears of the change, if at all, from a connection that is made anew.
+    monkeypatch.setattr(running[1].relay, "hear", lambda *_: None)
+    await client.post(f"/api/v2/runs/{run}/cancel")
+
+    admin = await connect(database_url)
+    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%'")
+    await admin.close()
+
+    async with asyncio.timeout(10):
+        assert [row["status"] for row in await held] == ["CANCELED"]
+
+
+class CountingPool:
+    """Lends connections, and counts how often."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool, self.lent = pool, 0
+
+    def acquire(self) -> Any:
+        self.lent += 1
+        return self.pool.acquire()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pool, name)
+
+
+@contextlib.asynccontextmanager
+async def crowd(client: Client, runs: list[str]) -> AsyncIterator[list[Subscriber]]:
+    """Many subscribers, each of whom has taken its snapshot."""
+    crowded = Client(client.url, DEV_KEY)
+    await crowded._session.close()
+    headers = {"Authorization": f"Bearer {DEV_KEY}"}
+    crowded._session = aiohttp.ClientSession(client.url, headers=headers, connector=aiohttp.TCPConnector(limit=0))
+    async with crowded:
+        yield await asyncio.gather(*(of(crowded, runs[number % len(runs)]).begin() for number in range(SUBSCRIBERS)))
+
+
+async def until_looked_after(running: Running) -> None:
+    """Wait until the first look for what others may have changed is over."""
+    async with asyncio.timeout(20):
+        while running[0].relay.is_settling:
+            await asyncio.sleep(0.05)
+
+
+async def test_thousand_idle_subscribers_cost_no_queries(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [await client.trigger("add") for _ in range(50)]
+    async with crowd(client, runs) as subscribers:
+        await until_looked_after(running)
+        # They come back again and again: what costs nothing while it is held must cost nothing in between.
+        monkeypatch.setattr(realtime, "_HOLD_SECONDS", 0.1)
+        traffic, control = CountingPool(running[0].traffic), CountingPool(running[0].control)
+        monkeypatch.setattr(running[0], "traffic", traffic)
+        monkeypatch.setattr(running[0], "control", control)
+        monkeypatch.setattr("oncue.api.auth._KNOWN_SECONDS", 60.0)
+        running[0].keys.forget()
+        await client.get("/api/v1/runs")
+        asked = (traffic.lent, control.lent)
+
+        for _ in range(3):
+            answers = await asyncio.gather(*(subscriber.live() for subscriber in subscribers))
+            assert answers == [[]] * SUBSCRIBERS
+
+        assert (traffic.lent, control.lent) == asked
+
+
+async def test_one_change_reaches_all_subscribers_with_one_statement(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await client.trigger("add")
+    reads: list[int] = []
+    async with crowd(client, [run]) as subscribers:
+        await until_looked_after(running)
+        real = running[0].feeds._rooms[1]._read_runs
+
+        async def counted(environment: int, wanted: Any, documents: bool) -> Any:
+            reads.append(len(wanted))
+            return await real(environment, wanted, documents)
+
+        monkeypatch.setattr(running[0].feeds._rooms[1], "_read_runs", counted)
+        held = [asyncio.create_task(subscriber.live()) for subscriber in subscribers]
+        await until_held(SUBSCRIBERS, running[0].feeds)
+
+        await client.post(f"/api/v1/runs/{run}/tags", {"tags": "a"})
+
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*held)
+    assert [[row["runTags"] for row in rows] for rows in answers] == [['{"a"}']] * SUBSCRIBERS
+    assert reads == [1]

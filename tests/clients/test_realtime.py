@@ -1,0 +1,89 @@
+"""Official clients follow runs, tags, batches and streams."""
+
+import uuid
+from typing import Any
+
+import aiohttp
+
+from tests.clients.client import Client
+from tests.fixtures.stack import Stack
+
+
+async def test_run_is_followed_to_its_end(each_client: Client) -> None:
+    asked = {"id": "my-task", "payload": {"a": 1}, "options": {"tags": ["t"], "delay": "1s"}, "breaks": True}
+
+    found = await each_client("realtime.followed", asked)
+
+    assert found["statuses"][0] == "DELAYED"
+    assert found["statuses"][-1] == "COMPLETED"
+    last = found["last"]
+    assert (last["output"], last["payload"], last["tags"]) == ({"a": 1}, {"a": 1}, ["t"])
+    assert (last["isCompleted"], last["isSuccess"], last["isTest"]) == (True, True, False)
+    assert last["finishedAt"].endswith("Z")
+
+
+async def test_subscription_ends_with_its_run(client: Client) -> None:
+    found = await client("realtime.followed", {"id": "my-task", "payload": 1})
+
+    assert found["statuses"][-1] == "COMPLETED"
+
+
+async def test_failed_run_is_followed_to_its_error(client: Client) -> None:
+    found = await client("realtime.followed", {"id": "fails", "payload": "oh", "options": {"maxAttempts": 1}})
+
+    assert found["statuses"][-1] == "FAILED"
+    assert (found["last"]["error"]["name"], found["last"]["error"]["message"]) == ("ValueError", "oh")
+
+
+async def test_skipped_columns_do_not_arrive(client: Client) -> None:
+    asked = {"id": "my-task", "payload": 1, "subscribe": {"skipColumns": ["payload", "output"]}}
+
+    last = (await client("realtime.followed", asked))["last"]
+
+    assert "output" not in last or last["output"] is None
+    assert last["status"] == "COMPLETED"
+
+
+async def test_runs_with_a_tag_are_followed(each_client: Client) -> None:
+    asked = {"id": "my-task", "payloads": [1, 2, 3], "tag": uuid.uuid4().hex}
+
+    assert await each_client("realtime.tagged", asked) is True
+
+
+async def test_batch_is_followed_to_its_outputs(each_client: Client) -> None:
+    assert await each_client("realtime.batched", {"id": "my-task", "payloads": [1, 2, 3]}) == [1, 2, 3]
+
+
+async def streamed(client: Client, stack: Stack, key: str, *chunks: bytes) -> str:
+    """Make a run that is held, and write a stream of it; return the run."""
+    handle = await client("triggering.trigger", {"id": "my-task", "payload": 1, "options": {"delay": "1h"}})
+    run = str(handle["id"])
+    headers = {"Authorization": f"Bearer {stack.server.key}"}
+    async with aiohttp.ClientSession(stack.server.url, headers=headers) as session:
+        path = f"/realtime/v1/streams/{run}/self/{key}"
+        async with session.put(path) as registered:
+            assert registered.status == 202
+        async with session.post(path, data=b"".join(chunks)) as taken:
+            assert taken.status == 200
+    return run
+
+
+async def cancelled(stack: Stack, run: str) -> None:
+    headers = {"Authorization": f"Bearer {stack.server.key}"}
+    async with aiohttp.ClientSession(stack.server.url, headers=headers) as session:
+        (await session.post(f"/api/v2/runs/{run}/cancel")).release()
+
+
+async def test_stream_is_read_to_its_end(each_client: Client, shared_stack: Stack) -> None:
+    run = await streamed(each_client, shared_stack, "words", b'"a"\n', b'{"b":1}\n')
+    await cancelled(shared_stack, run)
+
+    found: list[Any] = await each_client("realtime.readStream", {"run": run, "key": "words"})
+
+    assert found == ["a", {"b": 1}]
+
+
+async def test_subscription_brings_streams_along(each_client: Client, shared_stack: Stack) -> None:
+    run = await streamed(each_client, shared_stack, "words", b"1\n2\n3\n")
+
+    assert await each_client("realtime.withStreams", {"run": run, "key": "words"}) == [1, 2, 3]

@@ -1,0 +1,66 @@
+"""Chunks of streams: numbered as they are committed, stored once."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from oncue.engine import run_streams
+from oncue.protocol import ids
+from oncue.protocol.errors import BadRequest
+from tests.engine.conftest import Engine
+
+
+async def append(engine: Engine, run: uuid.UUID, writer: str, *chunks: tuple[int, str]) -> None:
+    await engine.run(
+        lambda tx: run_streams.append(
+            tx, engine.environment, run, "words", chunks, writer=writer, effects=engine.effects
+        )
+    )
+
+
+async def read(engine: Engine, run: uuid.UUID, first: int = 0) -> list[tuple[int, str]]:
+    found = await engine.run(lambda tx: run_streams.read(tx, engine.environment.id, run, "words", first=first))
+    return [(chunk.number, chunk.data) for chunk in found]
+
+
+async def test_writers_at_once_leave_no_gap(engine: Engine) -> None:
+    run = ids.parse(ids.RUN, await engine.trigger("t"))
+
+    await asyncio.gather(
+        *(append(engine, run, f"writer-{who}", (part, f'"{who}-{part}"')) for who in range(5) for part in range(8))
+    )
+
+    found = await read(engine, run)
+    assert [number for number, _ in found] == list(range(40))
+    assert {data for _, data in found} == {f'"{who}-{part}"' for who in range(5) for part in range(8)}
+
+
+async def test_chunk_of_a_writer_is_stored_once(engine: Engine) -> None:
+    run = ids.parse(ids.RUN, await engine.trigger("t"))
+    await append(engine, run, "w", (0, "0"), (1, "1"))
+    engine.effects.streamed.clear()
+
+    await append(engine, run, "w", (1, "1"))
+    assert engine.effects.streamed == {}
+    await append(engine, run, "w", (1, "1"), (2, "2"))
+
+    assert await read(engine, run) == [(0, "0"), (1, "1"), (2, "2")]
+    assert await read(engine, run, first=2) == [(2, "2")]
+    assert engine.effects.streamed == {engine.environment.id: [run]}
+
+
+async def test_large_chunks_are_read_in_several_pages(engine: Engine) -> None:
+    run = ids.parse(ids.RUN, await engine.trigger("t"))
+    large = '"' + "x" * 1_500_000 + '"'
+
+    await append(engine, run, "w", *((number, large) for number in range(5)))
+
+    assert [number for number, _ in await read(engine, run)] == [0, 1, 2]
+    assert [number for number, _ in await read(engine, run, first=3)] == [3, 4]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, "a\0b"])
+def test_key_that_cannot_be_is_refused(key: str) -> None:
+    with pytest.raises(BadRequest):
+        run_streams.check_key(key)
