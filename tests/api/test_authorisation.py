@@ -114,6 +114,19 @@ ROWS = {
     "POST /api/v1/queues/{queue}/concurrency/reset": Row(200, 404, WRITE_QUEUES, {"type": "custom"}),
     "POST /api/v1/auth/public-tokens": Row(200, 200, body={"scopes": ["read:runs"]}),
     "POST /api/v1/auth/jwt/claims": Row(200, 200),
+    "GET /realtime/v1/runs/{run}": Row(200, 404, READ_RUN),
+    "GET /realtime/v1/runs": Row(
+        200, 200, Scopes("read:tags:a", "read:runs", "read:tags:c", "read:tasks:add"), query="?tags=a,b"
+    ),
+    "GET /realtime/v1/batches/{batch}": Row(
+        200, 404, Scopes("read:batch:{batch}", "read:runs", f"read:batch:{OTHER_BATCH}", "write:batch:{batch}")
+    ),
+    # Who may is refused for what it sends: a stream would be followed to the end of its run.
+    "GET /realtime/v1/streams/{run}/{key}": Row(400, 400, READ_RUN),
+    "PUT /realtime/v1/streams/{run}/{target}/{key}": Row(202, 404),
+    "POST /realtime/v1/streams/{run}/{target}/{key}": Row(200, 404, body=1),
+    "HEAD /realtime/v1/streams/{run}/{target}/{key}": Row(200, 404),
+    "POST /realtime/v1/streams/{run}/{target}/{key}/append": Row(200, 404, body=1),
     "POST /api/v1/work/announce": Row(
         200, 200, body={**WORKER, "tasks": TASKS, "places": 1, "hostname": "h", "pid": 1, "sdkVersion": "0"}
     ),
@@ -199,6 +212,7 @@ async def furnished(client: Client) -> dict[str, str]:
     return {
         "task": "add", "run": run, "batch": batch, "token": token, "worker": worker, "queue": "mail", "name": "a.json",
         "path": "2030-01-01%2Fa.json", "kind": "payload", "hash": "0", "key": "k",
+        "target": "self",
         "schedule": "sched_1",
     }  # fmt: skip
 
@@ -268,12 +282,14 @@ def test_routes_that_take_tokens_are_those_that_say_so() -> None:
 async def test_route_answers_each_credential_as_its_row_says(world: World, name: str) -> None:
     row, (method, path) = ROWS[name], name.split()
     body = world.fill(row.body)
-    lines = {"data": json.dumps(body).encode(), "headers": NDJSON} if path.endswith("/items") else {"body": body}
+    sent = {"headers": {"Last-Event-ID": "no number"}, "body": body}
+    if path.endswith("/items"):
+        sent = {"headers": NDJSON, "data": json.dumps(body).encode()}
 
     answered = {}
     for credential, bearer in (await credentials(world, row)).items():
         async with Client(world.url, bearer) as client:
-            reply = await client.send(method, world.fill(path) + row.query, **lines)
+            reply = await client.send(method, world.fill(path) + row.query, **sent)
             answered[credential] = reply.status
 
     assert answered == expected(name, row)

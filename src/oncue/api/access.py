@@ -145,6 +145,12 @@ async def _may_read_batch(call: Call, scopes: Scopes) -> bool:
     return scopes.cover("read", Resource("batch", call.parameters["batch"]), Resource("runs"))
 
 
+async def _may_follow_tags(call: Call, scopes: Scopes) -> bool:
+    # A run is shown only if it has every tag that is asked for, so one that may be read is enough.
+    tags = query_values.several(call.query, "tags") or ()
+    return scopes.cover("read", Resource("runs"), Resource("tags"), *(Resource("tags", tag) for tag in tags))
+
+
 async def _may_create_batch(_: Call, scopes: Scopes) -> bool:
     # Which tasks it is about is known once the body is read; see check_tasks.
     return scopes.name("batchTrigger", _OF_TASKS)
@@ -186,6 +192,7 @@ batch_reading: Final = Need("read:batch:<batch> or read:runs", _may_read_batch)
 run_reading: Final = _run("read", _OF_RUNS)
 run_writing: Final = _run("write", ("runs", "tasks"))
 run_listing: Final = Need(f"read:runs, or read:tasks:<task> for every task of {_TASK_FILTER}", _may_list_runs)
+run_following: Final = Need("read:tags:<tag> for one of tags, or read:runs", _may_follow_tags)
 key_reset: Final = _collection("write", "runs")
 packet_reading: Final = Need("read:runs or read:tasks", _may_fetch)
 queue_reading: Final = _collection("read", "queues")

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from oncue.api import answers, object_routes, services
-from oncue.api.cross_origin import CrossOrigin
 from oncue.api.routes import TABLE
 from oncue.api.routing import Api
 from oncue.api.settings import ServerSettings
@@ -35,9 +34,8 @@ def create_app(settings: ServerSettings, *, mounts: Sequence[BaseRoute] = ()) ->
             app.state.services = running
             yield
 
-    api = Api(TABLE)
     return Starlette(
-        routes=[CrossOrigin("/realtime/", api), api, *object_routes.ROUTES, *mounts],
+        routes=[Api(TABLE), *object_routes.ROUTES, *mounts],
         lifespan=lifespan,
         exception_handlers={HTTPStatus.NOT_FOUND: _not_found},
     )

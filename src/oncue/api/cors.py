@@ -25,6 +25,15 @@ _READ: Final = (
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
+    # Without these a subscription in a browser hangs and says nothing, and a stream is misread.
+    "electric-cursor",
+    "electric-handle",
+    "electric-offset",
+    "electric-schema",
+    "electric-up-to-date",
+    "electric-shape-id",
+    "electric-chunk-last-offset",
+    "x-stream-version",
 )
 """Headers of answers that official clients read."""
 _EXPOSED: Final = (

@@ -10,11 +10,11 @@ import asyncio
 import datetime
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from oncue.api import electric, named_runs, query_values
+from oncue.api import access, electric, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.feeds import Subscription
 from oncue.api.routing import Route
@@ -39,7 +39,6 @@ _COMMON_QUERY: Final = ("offset", "handle", "live", "cursor", "log", "skipColumn
 async def run(call: Call, _: None) -> Answer:
     """Answer who subscribes to a run."""
     shape = OneRun(ids.parse(ids.RUN, call.parameters["run"]))
-    await _admit(call, shape)
     return await _answer(call, lambda _: (shape.run.hex, shape))
 
 
@@ -61,14 +60,14 @@ async def runs(call: Call, _: None) -> Answer:
             handle = f"{int(since.timestamp())}-{secrets.token_hex(8)}"
         return handle, TaggedRuns(tags, since)
 
-    await _admit(call, named("")[1])
     return await _answer(call, named)
 
 
 async def batch(call: Call, _: None) -> Answer:
     """Answer who subscribes to a batch."""
     shape = BatchRuns(ids.parse(ids.BATCH, call.parameters["batch"]))
-    await _admit(call, shape)
+    if call.query.get("live") != "true":
+        await call.services.read(lambda tx: realtime.check_batch(tx, call.environment, shape.batch))
     prefix = shape.batch.hex
 
     def named(handle: str) -> tuple[str, Shape]:
@@ -77,16 +76,10 @@ async def batch(call: Call, _: None) -> Answer:
     return await _answer(call, named)
 
 
-async def _admit(call: Call, shape: Shape) -> None:
-    """Refuse who may not read a shape: here, and nowhere else, is decided what a token may subscribe to.
-
-    Whoever holds an environment's secret key may read all of it; every row is looked up in the caller's environment.
-
-    Raises:
-        NotFound: There is no such batch in it.
-    """
-    if isinstance(shape, BatchRuns) and call.query.get("live") != "true":
-        await call.services.read(lambda tx: realtime.check_batch(tx, call.environment, shape.batch))
+def _hidden(call: Call) -> Sequence[str]:
+    """Return what the caller's token hides, which counts instead of what the query skips."""
+    token = call.caller.token
+    return () if token is None else token.hidden_columns
 
 
 async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answer:
@@ -104,7 +97,7 @@ async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answ
     if handle != given and not is_beginning:
         # A subscription that we do not know: have it begin anew.
         return Answer(electric.MUST_REFETCH, HTTPStatus.CONFLICT, _headers(call, handle, _BEGINNING))
-    skip = electric.skipped(query_values.several(query, "skipColumns") or ())
+    skip = electric.skipped(_hidden(call) or query_values.several(query, "skipColumns") or ())
     wanted = Subscription(call.environment.id, shape, skip, handle)
     if is_live and not is_beginning:
         return await _follow(call, wanted, query)
@@ -168,6 +161,7 @@ ROUTES = (
         path="/realtime/v1/runs/{run}",
         handle=run,
         summary="Subscribe to a run",
+        needs=access.run_reading,
         answer=_Messages,
         statuses=_STATUSES,
         errors=_ERRORS,
@@ -179,6 +173,7 @@ ROUTES = (
         path="/realtime/v1/runs",
         handle=runs,
         summary="Subscribe to runs with tags",
+        needs=access.run_following,
         answer=_Messages,
         statuses=_STATUSES,
         errors=_ERRORS,
@@ -190,6 +185,7 @@ ROUTES = (
         path="/realtime/v1/batches/{batch}",
         handle=batch,
         summary="Subscribe to the runs of a batch",
+        needs=access.batch_reading,
         answer=_Messages,
         statuses=_STATUSES,
         errors=_ERRORS,

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from oncue.api import bodies, named_runs
+from oncue.api import access, bodies, named_runs
 from oncue.api.bodies import Line
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
@@ -239,6 +239,7 @@ ROUTES = (
         path="/realtime/v1/streams/{run}/{key}",
         handle=read,
         summary="Follow a stream of a run as server-sent events",
+        needs=access.run_reading,
         answer=str,
         media_type=_STREAM_MEDIA_TYPE,
         errors=(HTTPStatus.NOT_FOUND,),
