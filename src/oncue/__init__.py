@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from oncue.sdk import metadata as metadata
     from oncue.sdk import queues as queues
     from oncue.sdk import runs as runs
+    from oncue.sdk import streams as streams
     from oncue.sdk import tags as tags
     from oncue.sdk import tasks as tasks
     from oncue.sdk import wait as wait
@@ -134,6 +135,7 @@ _HOMES: Final = {
     "queues": "oncue.sdk.queues",
     "runs": "oncue.sdk.runs",
     "step": "oncue.sdk.step",
+    "streams": "oncue.sdk.streams",
     "tags": "oncue.sdk.tags",
     "task": "oncue.sdk.definition",
     "tasks": "oncue.sdk.tasks",
@@ -142,7 +144,20 @@ _HOMES: Final = {
 """Where each name is."""
 
 _MODULES: Final = frozenset(
-    {"auth", "batch", "hooks", "idempotency_keys", "logger", "metadata", "queues", "runs", "tags", "tasks", "wait"}
+    {
+        "auth",
+        "batch",
+        "hooks",
+        "idempotency_keys",
+        "logger",
+        "metadata",
+        "queues",
+        "runs",
+        "streams",
+        "tags",
+        "tasks",
+        "wait",
+    }
 )
 """Names that stand for a module with its functions."""
 
@@ -207,6 +222,7 @@ __all__ = [
     "queues",
     "runs",
     "step",
+    "streams",
     "tags",
     "task",
     "tasks",

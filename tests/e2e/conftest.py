@@ -24,6 +24,7 @@ EVERYDAY = (
     "large",
     "values",
     "page",
+    "telling",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

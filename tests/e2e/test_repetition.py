@@ -116,7 +116,7 @@ async def test_lost_answers_of_triggers_make_no_second_run(run: Run, backend: St
         route.answers_to_lose = 1
         handle = await tasks.trigger("double", 4, tags=tag)
         assert (await handle.result(20)).unwrap() == 8
-        await connections._sessions[asyncio.get_running_loop(), False].session.close()
+        await connections._sessions[asyncio.get_running_loop(), "calls"].session.close()
     oncue.configure(api_url=backend.server.url)
 
     assert route.lost == 1
@@ -131,7 +131,7 @@ async def test_lost_answers_of_batches_make_no_second_batch(run: Run, backend: S
         route.answers_to_lose = 2
         handle = await tasks.batch_trigger("double", [item(1), item(2)], tags=tag)
         assert [(await each.result(20)).unwrap() for each in handle.runs] == [2, 4]
-        await connections._sessions[asyncio.get_running_loop(), False].session.close()
+        await connections._sessions[asyncio.get_running_loop(), "calls"].session.close()
     oncue.configure(api_url=backend.server.url)
 
     assert route.lost == 2

@@ -241,7 +241,7 @@ async def test_address_that_is_signed_stays_out_of_errors(monkeypatch: pytest.Mo
         raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {url}")
 
     monkeypatch.setattr(aiohttp.ClientSession, "request", timed_out)
-    reply = await connections.send(HttpRequest("PUT", url, {}, b"1"), 1.0, lambda: 0.0, is_transfer=True)
+    reply = await connections.send(HttpRequest("PUT", url, {}, b"1"), 1.0, lambda: 0.0, by=connections.TRANSFERS)
 
     assert isinstance(reply, NoAnswer)
     told = "".join(traceback.format_exception(reply.error))

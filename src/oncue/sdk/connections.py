@@ -6,9 +6,9 @@ twice here: repeating is decided in ``flows.py``. The libraries are imported at 
 
 import io
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.requests import HttpRequest
@@ -28,7 +28,15 @@ SILENCE_S: Final = 60.0
 IDLE_S: Final = 15.0
 """Well below what servers and proxies keep, 60 s and more, so that no request meets a connection being closed."""
 
+Kind: TypeAlias = Literal["calls", "transfers", "held"]
+CALLS: Final = "calls"
+TRANSFERS: Final = "transfers"
+"""Documents on their way to the object store or from there."""
+HELD: Final = "held"
+"""Requests that the server holds open: each has a connection for as long as somebody subscribes."""
+
 _LARGE_BYTES: Final = 512 * 1024
+_OK: Final = 200
 
 
 class _Kept(NamedTuple):
@@ -36,13 +44,13 @@ class _Kept(NamedTuple):
     keeper: AsyncGenerator[None, None]
 
 
-_sessions: "dict[tuple[AbstractEventLoop, bool], _Kept]" = {}
-"""By loop, and whether for transfers."""
+_sessions: "dict[tuple[AbstractEventLoop, Kind], _Kept]" = {}
+"""By loop and kind of connection."""
 _pool: "tuple[int, PoolManager] | None" = None
 
 
 async def send(
-    request: HttpRequest, timeout_s: float, now: Callable[[], float], *, is_transfer: bool = False
+    request: HttpRequest, timeout_s: float, now: Callable[[], float], *, by: Kind = CALLS
 ) -> Answer | NoAnswer:
     """Send a request from the running event loop.
 
@@ -50,12 +58,12 @@ async def send(
         request: What to send.
         timeout_s: After which it is given up.
         now: The clock.
-        is_transfer: It goes by connections of its own: many slow ones must not hold up a call of the server.
+        by: Kind of connection: many slow requests must not hold up a call of the server.
     """
     import aiohttp
     import yarl
 
-    session = await _session(is_transfer=is_transfer)
+    session = await _session(by)
     try:
         async with session.request(
             request.method,
@@ -94,38 +102,86 @@ def send_blocking(request: HttpRequest, timeout_s: float, now: Callable[[], floa
     return Answer(response.status, response.headers, response.data, now())
 
 
+async def pieces(request: HttpRequest, now: Callable[[], float]) -> AsyncGenerator[bytes | Answer | NoAnswer, None]:
+    """Yield the body of an answer as it comes; last of all an answer that is none of 200, or why it broke off."""
+    import aiohttp
+    import yarl
+
+    session = await _session(HELD)
+    try:
+        async with session.get(
+            yarl.URL(request.url, encoded=True),
+            headers=request.headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_S),
+            allow_redirects=False,
+        ) as response:
+            if response.status != _OK:
+                yield Answer(response.status, response.headers, await response.read(), now())
+                return
+            async for piece in response.content.iter_any():
+                yield piece
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        yield NoAnswer(_named(error, request.url), now())
+
+
+def pieces_blocking(request: HttpRequest, now: Callable[[], float]) -> Generator[bytes | Answer | NoAnswer, None, None]:
+    """Yield the body of an answer on this thread; see ``pieces``."""
+    import urllib3
+
+    try:
+        response = _thread_pool().request(
+            "GET",
+            request.url,
+            headers=request.headers,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=SILENCE_S),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            if response.status != _OK:
+                yield Answer(response.status, response.headers, response.data, now())
+                return
+            yield from response.stream(None)
+        finally:
+            # Not to be used again: what is left of it may be without end.
+            response.close()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        yield NoAnswer(_named(error, request.url), now())
+
+
 def sendable(body: bytes | None) -> bytes | io.BytesIO | None:
     """Return a body as aiohttp sends it without holding the event loop up; made anew for each attempt."""
     # A large one is written piece by piece; aiohttp warns of one given as bytes from 1 MiB on.
     return io.BytesIO(body) if body is not None and len(body) >= _LARGE_BYTES else body
 
 
-async def _session(*, is_transfer: bool) -> "ClientSession":
+async def _session(kind: Kind) -> "ClientSession":
     import asyncio
 
     loop = asyncio.get_running_loop()
-    kept = _sessions.get((loop, is_transfer))
+    kept = _sessions.get((loop, kind))
     if kept is None or kept.session.closed:
         _forget_closed_loops()
-        kept = await _open(loop, is_transfer=is_transfer)
+        kept = await _open(loop, kind)
     return kept.session
 
 
-async def _open(loop: "AbstractEventLoop", *, is_transfer: bool) -> _Kept:
+async def _open(loop: "AbstractEventLoop", kind: Kind) -> _Kept:
     import aiohttp
 
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=ASYNC_CONNECTIONS, keepalive_timeout=IDLE_S),
+        connector=aiohttp.TCPConnector(limit=0 if kind == HELD else ASYNC_CONNECTIONS, keepalive_timeout=IDLE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-    kept = _Kept(session, _keep((loop, is_transfer), session))
-    _sessions[loop, is_transfer] = kept
+    kept = _Kept(session, _keep((loop, kind), session))
+    _sessions[loop, kind] = kept
     # The loop's own shutdown, as in asyncio.run, closes an async generator that has begun; and with it the session.
     await anext(kept.keeper)
     return kept
 
 
-async def _keep(key: "tuple[AbstractEventLoop, bool]", session: "ClientSession") -> AsyncGenerator[None, None]:
+async def _keep(key: "tuple[AbstractEventLoop, Kind]", session: "ClientSession") -> AsyncGenerator[None, None]:
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, 
 from oncue.protocol.errors import CallerCancelled, ConnectionFailed, LeaseLost, RunCancelled, RunLost
 from oncue.sdk import answers, requests, settings
 from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.connections import CALLS, TRANSFERS, Kind
 from oncue.sdk.requests import Call
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Send(NamedTuple):
 
     request: requests.HttpRequest
     timeout_s: float
-    is_transfer: bool = False
-    """A document on its way to the object store or from there: it may take long, and must hold up no call."""
+    by: Kind = CALLS
+    """Connections of which kind; what may take long must hold up no call."""
 
 
 class Sleep(NamedTuple):
@@ -109,7 +110,7 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
     Raises:
         ApiError: The store refused, or could not be reached.
     """
-    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S, is_transfer=True)
+    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S, by=TRANSFERS)
     if _is_good(reply):
         return reply
     if isinstance(reply, NoAnswer):
@@ -124,12 +125,12 @@ def _repeated(
     until: float | None,
     timeout_s: float,
     *,
-    is_transfer: bool = False,
+    by: Kind = CALLS,
 ) -> Flow[Answer | NoAnswer]:
     """Send a request until it is answered well, or sending it again would not help."""
     attempt = 0
     while True:
-        reply: Answer | NoAnswer = yield Send(request, timeout_s, is_transfer)
+        reply: Answer | NoAnswer = yield Send(request, timeout_s, by)
         if _is_good(reply):
             return reply
         attempt += requests.counts_as_attempt(reply, policy)

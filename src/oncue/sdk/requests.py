@@ -9,7 +9,8 @@ Life of a run, this module's part::
 
 import functools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -69,6 +70,8 @@ class Call(NamedTuple, Generic[T]):
     content_type: str = "application/json"
     keyed: bool = True
     """Whether the server may answer a repetition from memory."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Of its own."""
 
 
 class HttpRequest(NamedTuple):
@@ -192,6 +195,17 @@ def add_tags(run_id: str, tags: list[str]) -> Call[None]:
     return Call("POST", path, lambda _: None, _encode(metadata.AddTagsRequest(tags)))
 
 
+def send_chunks(path: str, lines: bytes, *, writer: str, first: int) -> Call[None]:
+    """Send chunks of a stream (wire contract §6.4); those that were stored before are left out."""
+    headers = {"X-Client-Id": writer, "X-Resume-From-Chunk": str(first)}
+    return Call("POST", path, lambda _: None, lines, content_type="application/x-ndjson", headers=headers)
+
+
+def append_chunk(path: str, document: bytes, *, part: str) -> Call[None]:
+    """Append one chunk to a stream (wire contract §6.4)."""
+    return Call("POST", f"{path}/append", lambda _: None, document, headers={"X-Part-Id": part})
+
+
 def reset_key(task_id: str, key: str) -> Call[str]:
     """Forget an idempotency key (wire contract §2.9)."""
     path = f"/api/v1/idempotencyKeys/{quote(key, safe='')}/reset"
@@ -242,6 +256,7 @@ def http_request(call: Call[Any], where: settings.Settings) -> HttpRequest:
         "trigger-version": version(),
         "x-trigger-api-version": API_VERSION,
         "x-trigger-source": "sdk",
+        **call.headers,
     }
     if call.keyed:
         headers["x-trigger-request-idempotency-key"] = str(uuid.uuid4())

@@ -5,60 +5,32 @@ Each function takes a run's id or its handle. The shapes are in ``run.py``, the 
 
 import datetime
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, Unpack, get_args
+from typing import Any, Final, TypeAlias, Unpack
 
 from oncue.protocol import durations
 from oncue.protocol.durations import Duration
-from oncue.protocol.machines import Machine
 from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
-from oncue.protocol.status import ApiStatus
-from oncue.sdk import flows, option_values, polling, queue_refs, requests, run_logs, transport, triggering
+from oncue.sdk import (
+    flows,
+    option_values,
+    polling,
+    requests,
+    run_filters,
+    run_logs,
+    subscribing,
+    transport,
+    triggering,
+)
 from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.missing import MISSING, Missing
 from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
-from oncue.sdk.queue_refs import QueueRef
-from oncue.sdk.run import ListedRun, Run, RunPage
+from oncue.sdk.run import ListedRun, Run
+from oncue.sdk.run_filters import RunFilters
 from oncue.sdk.run_logs import LoggedLine
 
 RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
 """A run, by its id or by anything that has it."""
-
-PAGE: Final = 100
-"""Runs that are asked for at once."""
-
-
-class RunFilters(TypedDict, total=False):
-    """What a listed run must match; each takes one value or several, of which one must match."""
-
-    status: ApiStatus | Sequence[ApiStatus] | None
-    task: str | Sequence[str] | None
-    tag: str | Sequence[str] | None
-    queue: QueueRef | Sequence[QueueRef] | None
-    """By name, or by what has one: ``queue(...)``, a task, what ``queues.retrieve`` returned. Not by id."""
-    batch: str | BatchHandle[Any] | None
-    version: str | Sequence[str] | None
-    region: str | Sequence[str] | None
-    machine: Machine | Sequence[Machine] | None
-    is_test: bool | None
-    created_after: datetime.datetime | None
-    """Aware."""
-    created_before: datetime.datetime | None
-    """Aware."""
-    period: Duration | None
-    """Created within this time up to now."""
-    limit: int | None
-    """At most so many runs in all."""
-
-
-class _Query(NamedTuple):
-    filters: Sequence[tuple[str, str]]
-    limit: int | None
-
-    def page(self, after: str | None, seen: int) -> requests.Call[RunPage]:
-        size = PAGE if self.limit is None else min(PAGE, self.limit - seen)
-        cursor = [] if after is None else [("page[after]", after)]
-        return requests.get("/api/v1/runs", RunPage, [("page[size]", str(size)), *cursor, *self.filters])
 
 
 def retrieve(run: RunRef) -> Coroutine[Any, Any, Run]:
@@ -71,7 +43,7 @@ def retrieve(run: RunRef) -> Coroutine[Any, Any, Run]:
 
         run = await runs.retrieve("run_06f4...")
     """
-    return transport.start(polling.retrieve(_id(run)), "runs.retrieve")
+    return transport.start(polling.retrieve(run_id_of(run)), "runs.retrieve")
 
 
 def poll(run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Coroutine[Any, Any, Run]:
@@ -89,7 +61,7 @@ def poll(run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = N
 
         run = await runs.poll(handle, interval="5s")
     """
-    return transport.start(polling.poll(_id(run), interval, timeout), "runs.poll")
+    return transport.start(polling.poll(run_id_of(run), interval, timeout), "runs.poll")
 
 
 def logs(run: RunRef) -> Coroutine[Any, Any, Sequence[LoggedLine]]:
@@ -103,7 +75,7 @@ def logs(run: RunRef) -> Coroutine[Any, Any, Sequence[LoggedLine]]:
         for line in await runs.logs(handle):
             print(line.at, line.level, line.message, line.fields)
     """
-    return transport.start(run_logs.read(_id(run)), "runs.logs")
+    return transport.start(run_logs.read(run_id_of(run)), "runs.logs")
 
 
 def list_runs(**filters: Unpack[RunFilters]) -> AsyncIterator[ListedRun]:
@@ -121,7 +93,7 @@ def list_runs(**filters: Unpack[RunFilters]) -> AsyncIterator[ListedRun]:
         async for run in runs.list(status="FAILED", period="1d"):
             print(run.id)
     """
-    query = _query(filters)
+    query = run_filters.read(filters)
 
     async def pages() -> AsyncIterator[ListedRun]:
         after, seen = None, 0
@@ -146,7 +118,7 @@ def cancel(run: RunRef) -> Coroutine[Any, Any, None]:
 
         await runs.cancel(handle)
     """
-    return transport.start(flows.exchange(requests.cancel_run(_id(run))), "runs.cancel")
+    return transport.start(flows.exchange(requests.cancel_run(run_id_of(run))), "runs.cancel")
 
 
 def reschedule(run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Coroutine[Any, Any, Run]:
@@ -198,20 +170,71 @@ def replay(
     return transport.start(_replay(run, payload, options), "runs.replay")
 
 
+def subscribe(run: RunRef) -> AsyncIterator[Run]:
+    """Follow a run: yields it as it stands now and each time it changes, and ends when it has ended.
+
+    The server tells of a change within milliseconds; nothing is asked meanwhile. A server that cannot be reached is
+    asked again without end. Changes in quick succession may be seen as one.
+
+    Raises:
+        NotFound: There is no such run in this environment.
+
+    Example::
+
+        async for run in runs.subscribe(handle):
+            print(run.status, run.metadata)
+    """
+    return subscribing.follow(subscribing.to_run(run_id_of(run)), "runs.subscribe", ends=True)
+
+
+def subscribe_to_tags(tags: str | Sequence[str], *, created_within: Duration | None = None) -> AsyncIterator[Run]:
+    """Follow the runs that have all of some tags, and those that come to have them; without end.
+
+    Args:
+        tags: One or several.
+        created_within: Runs that came so long ago at most; a day, and no more, unless said.
+
+    Raises:
+        BadRequest: A tag holds a quote, a backslash or a comma.
+        ValueError: ``created_within`` is not a length of time.
+
+    Example::
+
+        async for run in runs.subscribe_to_tags(f"customer:{customer}"):
+            print(run.id, run.status)
+    """
+    return subscribing.follow(_tagged(tags, created_within), "runs.subscribe_to_tags", ends=False)
+
+
+def subscribe_to_batch(batch: str | BatchHandle[Any]) -> AsyncIterator[Run]:
+    """Follow the runs of a batch; without end.
+
+    Raises:
+        NotFound: There is no such batch in this environment.
+
+    Example::
+
+        left = handle.run_count
+        async for run in runs.subscribe_to_batch(handle):
+            print(run.id, run.status)
+    """
+    return subscribing.follow(subscribing.to_batch(_batch_id(batch)), "runs.subscribe_to_batch", ends=False)
+
+
 class BlockingRuns:
     """``runs.sync``: the same functions, blocking the thread."""
 
     def retrieve(self, run: RunRef) -> Run:
         """Ask where a run stands: ``runs.sync.retrieve("run_06f4...")``."""
-        return transport.run(polling.retrieve(_id(run)))
+        return transport.run(polling.retrieve(run_id_of(run)))
 
     def poll(self, run: RunRef, *, interval: Duration = "1s", timeout: Duration | None = None) -> Run:
         """Ask until a run has ended: ``runs.sync.poll(handle, timeout="1m")``."""
-        return transport.run(polling.poll(_id(run), interval, timeout))
+        return transport.run(polling.poll(run_id_of(run), interval, timeout))
 
     def list(self, **filters: Unpack[RunFilters]) -> Iterator[ListedRun]:
         """List runs, newest first: ``for run in runs.sync.list(tag="nightly"): ...``."""
-        query = _query(filters)
+        query = run_filters.read(filters)
 
         def pages() -> Iterator[ListedRun]:
             after, seen = None, 0
@@ -224,13 +247,25 @@ class BlockingRuns:
 
         return pages()
 
+    def subscribe(self, run: RunRef) -> Iterator[Run]:
+        """Follow a run to its end: ``for run in runs.sync.subscribe(handle): ...``."""
+        return subscribing.follow_blocking(subscribing.to_run(run_id_of(run)), ends=True)
+
+    def subscribe_to_tags(self, tags: str | Sequence[str], *, created_within: Duration | None = None) -> Iterator[Run]:
+        """Follow runs with tags: ``for run in runs.sync.subscribe_to_tags("nightly"): ...``."""
+        return subscribing.follow_blocking(_tagged(tags, created_within), ends=False)
+
+    def subscribe_to_batch(self, batch: str | BatchHandle[Any]) -> Iterator[Run]:
+        """Follow the runs of a batch: ``for run in runs.sync.subscribe_to_batch(handle): ...``."""
+        return subscribing.follow_blocking(subscribing.to_batch(_batch_id(batch)), ends=False)
+
     def cancel(self, run: RunRef) -> None:
         """Cancel a run: ``runs.sync.cancel(handle)``."""
-        transport.run(flows.exchange(requests.cancel_run(_id(run))))
+        transport.run(flows.exchange(requests.cancel_run(run_id_of(run))))
 
     def logs(self, run: RunRef) -> Sequence[LoggedLine]:
         """Read what a run has logged: ``runs.sync.logs(handle)``."""
-        return transport.run(run_logs.read(_id(run)))
+        return transport.run(run_logs.read(run_id_of(run)))
 
     def reschedule(self, run: RunRef, *, delay: str | datetime.timedelta | datetime.datetime) -> Run:
         """Hold a delayed run until another moment: ``runs.sync.reschedule(handle, delay="1h")``."""
@@ -243,15 +278,31 @@ class BlockingRuns:
         return transport.run(_replay(run, payload, options))
 
 
-def _id(run: object) -> str:
+def run_id_of(run: object) -> str:
+    """Return the id of a run that is named by it or by anything that has it."""
     run_id = getattr(run, "id", run)
     if not isinstance(run_id, str) or not run_id:
         raise TypeError(f"{run!r} is not a run; expected a run's id or its handle")
     return run_id
 
 
+def _batch_id(batch: object) -> str:
+    batch_id = getattr(batch, "batch_id", batch)
+    if not isinstance(batch_id, str) or not batch_id:
+        raise TypeError(f"{batch!r} is not a batch; expected a batch's id or its handle")
+    return batch_id
+
+
+def _tagged(tags: object, created_within: Duration | None) -> subscribing.Subscription:
+    wanted = [tags] if isinstance(tags, str) else [*tags] if isinstance(tags, Sequence) else []
+    if not wanted or not all(isinstance(tag, str) and tag and "," not in tag for tag in wanted):
+        raise ValueError(f"tags={tags!r} is not accepted; expected a text or several, none of them with a comma")
+    within = None if created_within is None else durations.show(durations.read(created_within, "created_within"))
+    return subscribing.to_tags(wanted, within)
+
+
 def _reschedule(run: RunRef, delay: object) -> requests.Call[Run]:
-    return requests.reschedule_run(_id(run), RescheduleRequest(option_values.read_delay(delay)), Run)
+    return requests.reschedule_run(run_id_of(run), RescheduleRequest(option_values.read_delay(delay)), Run)
 
 
 def _replay(run: RunRef, payload: object, options: ReplayOptions) -> Flow[RunHandle[Any]]:
@@ -263,79 +314,13 @@ def _replay(run: RunRef, payload: object, options: ReplayOptions) -> Flow[RunHan
     if "lock_to_version" in fields:
         fields["version"] = fields.pop("lock_to_version")
     if payload is not MISSING:
-        fields["payload"] = triggering.encoded(payload, f"a replay of {_id(run)}")
-    return _replayed(requests.replay_run(_id(run), ReplayRequest(**fields)))
+        fields["payload"] = triggering.encoded(payload, f"a replay of {run_id_of(run)}")
+    return _replayed(requests.replay_run(run_id_of(run), ReplayRequest(**fields)))
 
 
 def _replayed(call: requests.Call[ReplayResponse]) -> Flow[RunHandle[Any]]:
     made = yield from flows.exchange(call)
     return RunHandle(made.id, made.task_identifier, made.is_cached)
-
-
-def _query(filters: RunFilters) -> _Query:
-    query: dict[str, str] = {}
-    limit: int | None = None
-    for name, value in filters.items():
-        if name not in RunFilters.__annotations__:
-            raise unknown(name, tuple(RunFilters.__annotations__), "filter")
-        match name, value:
-            case _, None:
-                continue
-            case "limit", _:
-                limit = _limit(value)
-            case "period", _:
-                query["filter[createdAt][period]"] = durations.show(durations.read(value, "period"))
-            case (("created_after" | "created_before"), _):
-                query[_NAMES[name]] = _moment(name, value)
-            case "is_test", _:
-                query["filter[isTest]"] = _flag(name, value)
-            case "queue", _:
-                query["filter[queue]"] = _values(name, [queue_refs.read_name(each) for each in _each(value)])
-            case _:
-                query[_NAMES.get(name, f"filter[{name}]")] = _values(name, value)
-    return _Query(tuple(query.items()), limit)
-
-
-_NAMES: Final = {
-    "task": "filter[taskIdentifier]",
-    "created_after": "filter[createdAt][from]",
-    "created_before": "filter[createdAt][to]",
-}
-
-
-def _limit(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"limit={value!r} is not accepted; expected a whole number from 1, or None for all")
-    return value
-
-
-def _flag(name: str, value: object) -> str:
-    if value is True or value is False:
-        return str(value).lower()
-    raise ValueError(f"{name}={value!r} is not accepted; expected True, False or None")
-
-
-def _moment(name: str, value: object) -> str:
-    if not isinstance(value, datetime.datetime) or value.tzinfo is None:
-        raise ValueError(f"{name}={value!r} is not accepted; expected an aware datetime")
-    return str(round(value.timestamp() * 1000))
-
-
-def _each(value: object) -> Sequence[object]:
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _values(name: str, value: object) -> str:
-    texts: Sequence[Any] = [getattr(each, "id", each) for each in _each(value)]
-    if not texts:
-        raise ValueError(f"{name}={value!r} is empty; expected one value or several, or None for all")
-    for text in texts:
-        # Several values travel joined by commas, so a comma inside one would be read as two.
-        if not isinstance(text, str) or not text or "," in text:
-            raise ValueError(f"{name}={value!r} is not accepted; expected one text or several, without commas")
-        if name == "status" and text not in get_args(ApiStatus):
-            raise ValueError(f"status={text!r} is not a status; expected one of {', '.join(get_args(ApiStatus))}")
-    return ",".join(texts)
 
 
 list = list_runs  # noqa: A001 - the public name, runs.list

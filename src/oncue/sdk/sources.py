@@ -33,9 +33,14 @@ class Chunk(NamedTuple):
 class Source:
     """A stream of items, pulled by the one sender of its batch."""
 
-    def __init__(self, given: Iterable[object] | AsyncIterable[object]) -> None:
-        """Take a stream; nothing is pulled yet."""
-        self._given = given
+    def __init__(self, given: Iterable[object] | AsyncIterable[object], *, patience_s: float = PATIENCE_S) -> None:
+        """Take a stream; nothing is pulled yet.
+
+        Args:
+            given: The items.
+            patience_s: How long an item waits for others.
+        """
+        self._given, self._patience_s = given, patience_s
         self._iterator: Iterator[object] | None = None
         self._pump: _Pump | None = None
 
@@ -44,7 +49,7 @@ class Source:
         if not isinstance(self._given, AsyncIterable):
             return self.pull_blocking()
         if self._pump is None:
-            self._pump = _Pump(self._given)
+            self._pump = _Pump(self._given, self._patience_s)
         return await self._pump.pull()
 
     def pull_blocking(self) -> Chunk:
@@ -57,8 +62,8 @@ class Source:
                 self._iterator = iter(self._given)
             for each in self._iterator:
                 items.append(each)
-                deadline_s = deadline_s or time.monotonic() + PATIENCE_S
-                if len(items) >= CHUNK or time.monotonic() > deadline_s:
+                deadline_s = deadline_s or time.monotonic() + self._patience_s
+                if len(items) >= CHUNK or time.monotonic() >= deadline_s:
                     return Chunk(items, ended=False)
         except Exception as error:  # noqa: BLE001 - user code; it is raised where its batch has been given up
             return Chunk(items, ended=True, error=error)
@@ -73,8 +78,8 @@ class Source:
 class _Pump:
     """Takes the items of an async iterable, up to a chunk ahead."""
 
-    def __init__(self, given: AsyncIterable[object]) -> None:
-        self._given = given
+    def __init__(self, given: AsyncIterable[object], patience_s: float) -> None:
+        self._given, self._patience_s = given, patience_s
         self._items: list[object] = []
         self._has_some = asyncio.Event()
         self._is_full = asyncio.Event()
@@ -87,7 +92,7 @@ class _Pump:
         try:
             await self._has_some.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self._patience_s):
                     await self._is_full.wait()
         except asyncio.CancelledError:
             self.close()

@@ -100,9 +100,7 @@ async def _drive(flow: Flow[T]) -> T:
         try:
             match step:
                 case Send():
-                    reply = await connections.send(
-                        step.request, step.timeout_s, clock.now, is_transfer=step.is_transfer
-                    )
+                    reply = await connections.send(step.request, step.timeout_s, clock.now, by=step.by)
                 case Sleep():
                     if step.seconds > 0:
                         await clock.pause(step.seconds)

@@ -1,0 +1,87 @@
+"""Event streams: server-sent events, read on and on over connections that may break; without any I/O.
+
+Source: wire contract §1.3, §6.4.
+
+Life of a run, this module's part::
+
+    streams.read -> EventStream -> connections.pieces -> EventStream.take -> values
+"""
+
+import random
+import re
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from oncue.sdk import flows, requests, settings
+from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.requests import HttpRequest, Policy
+
+_ENDLESS: Final = Policy(attempts=1_000_000_000, first_s=0.1, factor=2.0, longest_s=5.0, jitter=True)
+_SLOWEST: Final = 10
+_END: Final = re.compile(rb"\r?\n\r?\n")
+
+
+class EventStream:
+    """A stream of a run, and how far it was read."""
+
+    def __init__(self, run_id: str, key: str, *, latest: bool) -> None:
+        """Begin before the first chunk.
+
+        Args:
+            run_id: Whose.
+            key: Which.
+            latest: Begin with the next chunk that comes instead.
+        """
+        self._path = f"/realtime/v1/streams/{quote(run_id, safe='')}/{quote(key, safe='')}"
+        self._latest = latest
+        self._last_id: str | None = None
+        self._rest = b""
+        self._failures = 0
+        self._where = settings.current()
+
+    def request(self) -> HttpRequest:
+        """Return the request that reads on."""
+        headers = {"Accept": "text/event-stream"}
+        if self._last_id is not None:
+            headers["Last-Event-ID"] = self._last_id
+        elif self._latest:
+            headers["X-Trigger-Stream-Start"] = "latest"
+        self._rest = b""
+        call = requests.Call("GET", self._path, lambda _: None, keyed=False, headers=headers)
+        return requests.http_request(call, self._where)
+
+    def take(self, piece: bytes) -> list[Any]:
+        """Return the values of the events that a piece completes."""
+        self._failures = 0
+        *whole, self._rest = _END.split(self._rest + piece)
+        return [self._value(event) for event in whole if b"data:" in event]
+
+    def pause_after(self, reply: Answer | NoAnswer) -> float:
+        """Return how many seconds to wait before reading on.
+
+        Raises:
+            ApiError: That would not help.
+        """
+        self._failures = min(self._failures + 1, _SLOWEST)
+        draw = random.random()  # noqa: S311 - spreads load
+        wait = requests.wait_before_retry(reply, self._failures, _ENDLESS, draw)
+        if wait is None:
+            raise flows.failure(reply, self._where)
+        return wait
+
+    def _value(self, event: bytes) -> Any:  # noqa: ANN401 - any JSON value
+        data: list[bytes] = []
+        for line in event.splitlines():
+            name, _, text = line.partition(b":")
+            text = text.removeprefix(b" ")
+            if name == b"id":
+                self._last_id = text.decode()
+            elif name == b"data":
+                data.append(text)
+        document = b"\n".join(data)
+        try:
+            return msgspec.json.decode(document)
+        except msgspec.DecodeError:
+            return document.decode(errors="replace")

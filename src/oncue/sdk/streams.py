@@ -1,0 +1,185 @@
+"""Streams: values that a run sends while it goes on, and that others read as they come.
+
+Inside a task ``pipe`` sends what an iterable yields and ``append`` one value; ``read`` follows a stream from anywhere,
+to the end of its run. Values are what the codec can write as JSON. Whatever breaks in between, each value is stored
+once and read once; a run that is tried again sends after what its attempt before has sent.
+
+Example::
+
+    await streams.pipe("words", model.answer(question))
+
+    async for word in streams.read(handle, "words"):
+        print(word, end="")
+
+Life of a run, this module's part::
+
+    user code -> streams.pipe -> Source -> chunks -> engine/run_streams -> api/tails -> streams.read
+"""
+
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import aclosing, closing
+from typing import Any, Final
+from urllib.parse import quote
+
+from oncue.protocol import codec, limits, names
+from oncue.protocol.errors import OutsideTaskError
+from oncue.sdk import connections, execution, flows, requests, transport
+from oncue.sdk.answers import Answer, NoAnswer
+from oncue.sdk.event_streams import EventStream
+from oncue.sdk.flows import Flow, Pull
+from oncue.sdk.runs import RunRef, run_id_of
+from oncue.sdk.sources import Source
+
+_TOGETHER_S: Final = 0.02
+"""How long a value waits for others to be sent with; nobody sees that as a pause."""
+
+
+def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any, Any, int]:
+    """Send what an iterable yields as a stream of this run, each value as it comes.
+
+    Args:
+        key: Names the stream within the run, 1 to 256 characters.
+        values: A list, an iterable or an async iterable; what it raises is raised here, after what came before is sent.
+
+    Returns:
+        How many values were sent and are stored.
+
+    Raises:
+        OutsideTaskError: No run is executing here.
+        ValueError: ``key`` makes no sense, or a value cannot be written as JSON.
+        PayloadTooLarge: A value is larger than 512 KB.
+
+    Example::
+
+        async def words():
+            async for part in model.answer(question):
+                yield part.text
+
+        await streams.pipe("words", words())
+    """
+    patience_s = _TOGETHER_S if isinstance(values, AsyncIterable) else 0.0
+    path = _own("streams.pipe", key)
+    return transport.start(_sent(path, Source(values, patience_s=patience_s)), "streams.pipe")
+
+
+def append(key: str, value: object) -> Coroutine[Any, Any, None]:
+    """Send one value as the next of a stream of this run; errors as for ``pipe``.
+
+    Example::
+
+        await streams.append("progress", {"page": number, "of": total})
+    """
+    return transport.start(_appended(_own("streams.append", key), value), "streams.append")
+
+
+async def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
+    """Read a stream of a run, each value as it comes, until the run has ended and everything was read.
+
+    A connection that breaks is made again, and reading goes on after the value that came last.
+
+    Args:
+        run: Its id or handle.
+        key: Names the stream; one that nobody has written to yet is waited for.
+        latest: Begin with the next value that comes, not with the first.
+
+    Raises:
+        NotFound: There is no such run in this environment.
+
+    Example::
+
+        async for word in streams.read(handle, "words"):
+            print(word, end="")
+    """
+    stream = EventStream(run_id_of(run), _checked(key), latest=latest)
+    while True:
+        ended: Answer | NoAnswer | None = None
+        async with aclosing(connections.pieces(stream.request(), transport.clock.now)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, bytes):
+                    for value in stream.take(piece):
+                        yield value
+                else:
+                    ended = piece
+        if ended is None:
+            return
+        await transport.clock.pause(stream.pause_after(ended))
+
+
+class BlockingStreams:
+    """``streams.sync``: the same functions, blocking the thread."""
+
+    def pipe(self, key: str, values: Iterable[Any]) -> int:
+        """Send what an iterable yields: ``streams.sync.pipe("rows", rows())``."""
+        if isinstance(values, AsyncIterable):
+            raise TypeError(f"values is an async iterable ({type(values).__name__}); expected an iterable with .sync")
+        return transport.run(_sent(_own("streams.sync.pipe", key), Source(values, patience_s=0.0)))
+
+    def append(self, key: str, value: object) -> None:
+        """Send one value: ``streams.sync.append("progress", 3)``."""
+        transport.run(_appended(_own("streams.sync.append", key), value))
+
+    def read(self, run: RunRef, key: str, *, latest: bool = False) -> Iterator[Any]:
+        """Read a stream of a run: ``for word in streams.sync.read(handle, "words"): ...``."""
+        stream = EventStream(run_id_of(run), _checked(key), latest=latest)
+        while True:
+            ended: Answer | NoAnswer | None = None
+            with closing(connections.pieces_blocking(stream.request(), transport.clock.now)) as pieces:
+                for piece in pieces:
+                    if isinstance(piece, bytes):
+                        yield from stream.take(piece)
+                    else:
+                        ended = piece
+            if ended is None:
+                return
+            transport.clock.sleep(stream.pause_after(ended))
+
+
+def _sent(path: str, source: Source) -> Flow[int]:
+    # By its name and their places the server knows chunks that it has already.
+    writer, count = uuid.uuid4().hex, 0
+    try:
+        while True:
+            chunk = yield Pull(source)
+            if chunk.items:
+                lines = b"".join(_document(value) + b"\n" for value in chunk.items)
+                yield from flows.exchange(requests.send_chunks(path, lines, writer=writer, first=count))
+                count += len(chunk.items)
+            if chunk.error is not None:
+                raise chunk.error
+            if chunk.ended:
+                return count
+    finally:
+        source.close()
+
+
+def _appended(path: str, value: object) -> Flow[None]:
+    yield from flows.exchange(requests.append_chunk(path, _document(value), part=uuid.uuid4().hex))
+
+
+def _own(function: str, key: str) -> str:
+    running = execution.current.get()
+    if running is None:
+        raise OutsideTaskError(
+            f"{function}() writes to a stream of the run that calls it, and no run is executing here; from outside, "
+            "read it with streams.read(run, key)"
+        )
+    return f"/realtime/v1/streams/{running.context.run.id}/self/{quote(_checked(key), safe='')}"
+
+
+def _checked(key: object) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= limits.MAX_STREAM_KEY_LENGTH or not names.is_storable(key):
+        raise ValueError(
+            f"key={key!r} is not accepted; expected 1 to {limits.MAX_STREAM_KEY_LENGTH} characters, no NUL"
+        )
+    return key
+
+
+def _document(value: object) -> bytes:
+    try:
+        return codec.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"a value of type {type(value).__name__} cannot be written as JSON: {error}") from None
+
+
+sync: Final = BlockingStreams()

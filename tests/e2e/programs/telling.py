@@ -1,0 +1,66 @@
+"""Tasks that send streams while they run."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from oncue import metadata, streams, task
+from tests.e2e.programs import gates
+
+
+@task
+async def async_words(payload: list[str]) -> int:
+    """Send words, one after each gate."""
+
+    async def words() -> AsyncIterator[dict[str, Any]]:
+        for number, gate in enumerate(payload):
+            await gates.opened(gate)
+            yield {"number": number}
+
+    return await streams.pipe("words", words())
+
+
+@task
+def sync_words(payload: list[str]) -> int:
+    def words() -> Iterator[dict[str, Any]]:
+        for number, gate in enumerate(payload):
+            gates.opened_blocking(gate)
+            yield {"number": number}
+
+    return streams.sync.pipe("words", words())
+
+
+@task
+async def many_words(payload: int) -> int:
+    return await streams.pipe("words", range(payload))
+
+
+@task
+async def appended_words(payload: list[str]) -> None:
+    for word in payload:
+        await streams.append("words", word)
+
+
+@task
+def sync_appended_words(payload: list[str]) -> None:
+    for word in payload:
+        streams.sync.append("words", word)
+
+
+@task
+async def broken_words(payload: int) -> int:
+    async def words() -> AsyncIterator[int]:
+        for number in range(payload):
+            yield number
+        raise ValueError("no more")
+
+    return await streams.pipe("words", words())
+
+
+@task
+async def staged(payload: list[str]) -> str:
+    """Go through stages, each behind a gate."""
+    for number, gate in enumerate(payload):
+        metadata.set("stage", number)
+        await metadata.flush()
+        await gates.opened(gate)
+    return "done"
