@@ -17,7 +17,7 @@ LARGER_THAN_A_PAYLOAD = 12 * 1024 * 1024
 
 
 async def test_task_triggers_a_batch_that_it_generates(run: Run) -> None:
-    returned = await run("my-task", {"user_ids": USERS})
+    returned = await run("page-my-task", {"user_ids": USERS})
 
     view = await batch.retrieve(returned["batch_id"])
     assert view.run_count == 1_200
@@ -27,7 +27,7 @@ async def test_task_triggers_a_batch_that_it_generates(run: Run) -> None:
 
 
 async def test_task_handles_errors_of_batch_triggers(run: Run) -> None:
-    returned = await run("parent-task", {"user_ids": USERS[:3]})
+    returned = await run("page-parent-task", {"user_ids": USERS[:3]})
     assert (await batch.retrieve(returned["batch_id"])).run_count == 3
 
     with pytest.raises(BatchTriggerError) as failed:

@@ -7,12 +7,12 @@ from typing import Any
 from oncue import BatchTriggerError, item, task
 
 
-@task(id="my-other-task")
+@task(id="page-my-other-task")
 async def my_other_task(payload: dict[str, str]) -> str:
     return f"hello {payload['user_id']}"
 
 
-@task(id="my-task")
+@task(id="page-my-task")
 async def my_task(payload: dict[str, list[str]]) -> dict[str, str]:
     async def generate_items() -> AsyncIterator[Any]:
         for user_id in payload["user_ids"]:
@@ -22,12 +22,12 @@ async def my_task(payload: dict[str, list[str]]) -> dict[str, str]:
     return {"batch_id": batch_handle.batch_id}
 
 
-@task(id="child-task")
+@task(id="page-child-task")
 async def child_task(payload: dict[str, str]) -> str:
     return payload["user_id"]
 
 
-@task(id="parent-task")
+@task(id="page-parent-task")
 async def parent_task(payload: dict[str, list[str]]) -> dict[str, str]:
     items = [item({"user_id": user_id}) for user_id in payload["user_ids"]]
     try:
@@ -40,7 +40,7 @@ async def parent_task(payload: dict[str, list[str]]) -> dict[str, str]:
     return {"batch_id": batch_handle.batch_id}
 
 
-@task(id="my-large-task")
+@task(id="page-my-large-task")
 def my_large_task(payload: dict[str, str]) -> int:
     with urllib.request.urlopen(payload["url"]) as answer:
         return len(answer.read())
