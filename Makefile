@@ -14,7 +14,7 @@ UNLOADING = ONCUE_EVICT_ALWAYS=1 $(BIN)/pytest -n $(WORKERS) -m "not slow and no
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help setup demo dev test test-all check fix docs bench
+.PHONY: help setup browser demo dev test test-all check fix docs bench
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,19 +29,22 @@ $(STAMP): pyproject.toml uv.lock
 	@$(BIN)/uv sync --quiet --frozen --inexact --all-extras
 	@touch $@
 
+browser:  ## Install Chromium, as root on Debian; elsewhere tests use one that is there
+	@.ci/browser
+
 demo: setup  ## Run the tour: server, worker and a few tasks, then stop
 	@$(BIN)/oncue demo $(ARGS)
 
 dev: setup  ## Run the email example on port 3030 and reload on change
 	@$(BIN)/oncue dev examples/email_sequence $(ARGS)
 
-test: setup  ## Run the quick tests and say how long they took
+test: setup browser  ## Run the quick tests and say how long they took
 	@start=$$(date +%s); status=0; \
 	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(ARGS) || status=$$?; \
 	$(if $(ARGS),,$(UNLOADING) || status=$$?;) \
 	echo "tests took $$(( $$(date +%s) - start )) s"; exit $$status
 
-test-all: setup  ## Run every test, the slow ones too
+test-all: setup browser  ## Run every test, the slow ones too
 	@start=$$(date +%s); status=0; \
 	$(BIN)/pytest -n $(WORKERS) $(ARGS) || status=$$?; \
 	$(if $(ARGS),,$(UNLOADING) || status=$$?;) \

@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.stack",
     "tests.fixtures.commands",
     "tests.fixtures.s3",
+    "tests.fixtures.browser",
 ]
