@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.commands",
     "tests.fixtures.s3",
     "tests.fixtures.browser",
+    "tests.fixtures.site",
 ]

@@ -1,0 +1,14 @@
+import "@fontsource-variable/inter/index.css";
+import "@fontsource-variable/newsreader/opsz.css";
+import "./style.css";
+
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+
+import { App } from "./App";
+
+createRoot(document.getElementById("root")!).render(
+  <StrictMode>
+    <App />
+  </StrictMode>,
+);
