@@ -73,6 +73,7 @@ async def test_replayed_run_gets_the_large_payload(run: Run) -> None:
     assert [(await each.result(LONG_S)).unwrap() for each in (same, other)] == [MB, 2 * MB]
 
 
+@pytest.mark.in_memory
 async def test_payload_over_the_limit_is_refused_with_size_and_limit(run: Run) -> None:
     fits = {"text": "x" * (PAYLOAD_LIMIT - AROUND_TEXT)}
     large = {"text": "x" * (PAYLOAD_LIMIT - AROUND_TEXT + 1)}
@@ -86,6 +87,7 @@ async def test_payload_over_the_limit_is_refused_with_size_and_limit(run: Run) -
     assert isinstance(refused.value.cause, PayloadTooLarge)
 
 
+@pytest.mark.in_memory
 @pytest.mark.parametrize("kind", ["", "-apart-plain"])
 async def test_output_over_the_limit_fails_the_run_at_once(run: Run, kind: str) -> None:
     assert len(await run(f"writes{kind}", OUTPUT_LIMIT - 2)) == OUTPUT_LIMIT - 2
@@ -99,6 +101,7 @@ async def test_output_over_the_limit_fails_the_run_at_once(run: Run, kind: str) 
     assert (await runs.retrieve(handle)).attempt_count == 1
 
 
+@pytest.mark.in_memory
 @pytest.mark.parametrize("place", ["folder", "s3"])
 async def test_largest_documents_pass_the_server_by(own_stack: Stack, place: str, s3: S3) -> None:
     server = own_stack.start_server(variables=s3.variables if place == "s3" else {})
@@ -120,6 +123,7 @@ async def test_largest_documents_pass_the_server_by(own_stack: Stack, place: str
     assert peak_bytes(server.pid) - before < 30 * MB
 
 
+@pytest.mark.in_memory
 async def test_payload_within_the_request_takes_less_than_three_times_its_size(own_stack: Stack) -> None:
     server = own_stack.start_server()
     body = b'{"payload":"%s"}' % (b"x" * (99 * MB // 10))
@@ -134,6 +138,7 @@ async def test_payload_within_the_request_takes_less_than_three_times_its_size(o
     assert peak_bytes(server.pid) - before < 3 * 99 * MB // 10
 
 
+@pytest.mark.in_memory
 async def test_large_outputs_wait_for_a_store_that_is_away(own_stack: Stack, s3_to_come: S3) -> None:
     server = own_stack.start_server(variables=s3_to_come.variables)
     worker = own_stack.start_worker(f"{PROGRAMS}.large")
@@ -156,6 +161,7 @@ async def test_large_outputs_wait_for_a_store_that_is_away(own_stack: Stack, s3_
     assert worker.exit_code == 0
 
 
+@pytest.mark.in_memory
 async def test_client_says_that_the_store_is_away(own_stack: Stack, s3_to_come: S3) -> None:
     server = own_stack.start_server(variables=s3_to_come.variables)
     with called(server), pytest.raises(ApiError, match=r"the object store did not answer while a payload of .* stored"):

@@ -13,6 +13,7 @@ from oncue.store.pool import connect
 from tests.e2e.conftest import PROGRAMS
 from tests.fixtures.stack import LONG_S, Stack, called
 
+pytestmark = pytest.mark.in_memory
 HOUR = 3_600
 CHILD = "limited-child"
 

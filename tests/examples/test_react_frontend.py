@@ -42,7 +42,7 @@ async ([server, token, run]) => {
 """
 
 # The first test on a machine fetches the packages of the page and builds it.
-pytestmark = pytest.mark.timeout(INSTALL_S + 60)
+pytestmark = [pytest.mark.timeout(INSTALL_S + 60), pytest.mark.in_memory]
 expect.set_options(timeout=PATIENCE_MS)
 
 
