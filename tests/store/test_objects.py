@@ -156,3 +156,13 @@ async def test_folder_is_named_by_path_or_by_address(tmp_path: Path) -> None:
     await open_objects(str(tmp_path / "a b")).put("key", b"1", "text/plain")
 
     assert await whole(await open_objects(f"file://{tmp_path}/a%20b").read("key")) == (b"1", "text/plain")
+
+
+def test_other_clouds_are_opened_by_their_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ObjectsMisconfigured, match="see its address, without credentials"):
+        open_objects("az://container/prefix")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+
+    assert not isinstance(open_objects("az://container/prefix"), Folder)
+    assert not isinstance(open_objects("gs://bucket/prefix"), Folder)
