@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from oncue.engine.realtime import ShapeRow
-from oncue.protocol import codec, durations, ids
+from oncue.protocol import codec, durations, ids, packets
 
 Skip: TypeAlias = frozenset[str]
 """Columns that a subscriber does not want."""
@@ -193,7 +193,7 @@ def _moment(moment: datetime.datetime | None) -> str | None:
 
 def _document(document: str | None, type_: str | None) -> str | None:
     """Return a document, and of one in the object store its path."""
-    return document if document is None or type_ != codec.STORE else msgspec.json.decode(document, type=str)
+    return document if document is None or type_ != codec.STORE else packets.path_of(document)
 
 
 def _texts(texts: Collection[str]) -> str:

@@ -61,7 +61,7 @@ async def payload(services: Services, environment: Environment, asked: Asked) ->
     else:
         return asked
     options = msgspec.structs.replace(asked.options, payload_type=codec.STORE)
-    return msgspec.structs.replace(asked, payload=msgspec.Raw(msgspec.json.encode(path)), options=options)
+    return msgspec.structs.replace(asked, payload=packets.reference(path), options=options)
 
 
 async def payloads(
@@ -148,7 +148,7 @@ async def _output(services: Services, environment: Environment, outcome: Outcome
         path = await services.packets.keep(environment, bytes(outcome.output), outcome.output_type)
     else:
         return outcome
-    return msgspec.structs.replace(outcome, output=msgspec.Raw(msgspec.json.encode(path)), output_type=codec.STORE)
+    return msgspec.structs.replace(outcome, output=packets.reference(path), output_type=codec.STORE)
 
 
 def _concerns(services: Services, asked: TriggerRequest | BatchItem) -> bool:

@@ -115,7 +115,7 @@ class Packets:
             raise packets.too_large(what, size, limit_bytes)
         day, name = packets.checked_path(path)
         now = self._day()
-        if datetime.date.fromisoformat(day) >= now - datetime.timedelta(days=1):
+        if day >= now - datetime.timedelta(days=1):
             return path
         # It would go with the runs of its day, long before this one.
         lasting = f"{now}/{packets.copied_name(day, name)}"
@@ -132,12 +132,13 @@ class Packets:
 
     async def storage_at(self, place: str) -> Storage | None:
         """Return what is known of a place that an address names; None: it is no environment's."""
-        for storage in self._storages.values():
-            if storage.place == place:
-                return storage
-        if time.monotonic() - self._looked_at < _AGAIN_SECONDS:
-            return None
-        await self._look()
+        known = self._known_at(place)
+        if known is None and time.monotonic() - self._looked_at >= _AGAIN_SECONDS:
+            await self._look()
+            known = self._known_at(place)
+        return known
+
+    def _known_at(self, place: str) -> Storage | None:
         return next((storage for storage in self._storages.values() if storage.place == place), None)
 
     def _new_path(self, name: str) -> str:

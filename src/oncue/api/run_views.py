@@ -13,13 +13,10 @@ async def addressed(call: Call, view: RunView) -> RunView:
         return view
     return msgspec.structs.replace(
         view,
-        payload_presigned_url=await address(call, view.payload_presigned_url),
-        output_presigned_url=await address(call, view.output_presigned_url),
+        payload_presigned_url=await _address(call, view.payload_presigned_url),
+        output_presigned_url=await _address(call, view.output_presigned_url),
     )
 
 
-async def address(call: Call, path: str | None) -> str | None:
-    """Return where a stored document can be fetched; None where there is none."""
-    if path is None:
-        return None
-    return await call.services.packets.download_address(call.environment, path, addresses.base(call))
+async def _address(call: Call, path: str | None) -> str | None:
+    return None if path is None else await addresses.of_document(call, path)

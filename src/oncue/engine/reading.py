@@ -19,7 +19,7 @@ from oncue.engine import obstacles
 from oncue.engine.option_rules import show_priority
 from oncue.engine.results import child_result, raw, read_error
 from oncue.engine.rows import Environment
-from oncue.protocol import codec, durations, ids, status
+from oncue.protocol import codec, durations, ids, packets, status
 from oncue.protocol.errors import NotFound
 from oncue.protocol.failures import shown
 from oncue.protocol.runs import (
@@ -242,7 +242,7 @@ def _plain(document: str | None, type_: str | None) -> msgspec.Raw:
 
 def _path(document: str | None, type_: str | None) -> str | None:
     """Return where a document is kept in the object store; None where it is not."""
-    return None if document is None or type_ != codec.STORE else msgspec.json.decode(document, type=str)
+    return None if document is None or type_ != codec.STORE else packets.path_of(document)
 
 
 def _summary(row: RunRow) -> RunSummary:

@@ -53,30 +53,40 @@ def are_same(document: str | None, type_: str, other: str | None, other_type: st
     return _original(document) == _original(other)
 
 
-def path_in(reference: bytes | msgspec.Raw, field: str) -> str:
-    """Return the path that stands in the place of a document.
+def reference(path: str) -> msgspec.Raw:
+    """Return the document that stands for one in the object store: its path, as JSON text."""
+    return msgspec.Raw(msgspec.json.encode(path))
+
+
+def path_of(reference_: bytes | str | msgspec.Raw) -> str:
+    """Return the path in a reference that was made by ``reference``, or checked by ``path_in``."""
+    return msgspec.json.decode(reference_, type=str)
+
+
+def path_in(reference_: bytes | msgspec.Raw, field: str) -> str:
+    """Return the path in what a caller sends as a reference.
 
     Args:
-        reference: JSON text.
+        reference_: JSON text.
         field: Its name, for the message.
 
     Raises:
         BadRequest: It is no text.
     """
     try:
-        return msgspec.json.decode(reference, type=str)
+        return path_of(reference_)
     except msgspec.MsgspecError:
         raise BadRequest(f"{field}: expected the path of a stored packet, as its type is {codec.STORE}") from None
 
 
 def _original(document: str) -> str:
     """Return the name that whoever stored a document first gave it: what follows day and unique part."""
-    _, _, name_ = msgspec.json.decode(document, type=str).partition("/")
+    _, _, name_ = path_of(document).partition("/")
     copied = _COPY.fullmatch(name_)
     return (copied["name"] if copied else name_).partition("/")[2]
 
 
-def copied_name(day: str, name_: str) -> str:
+def copied_name(day: datetime.date, name_: str) -> str:
     """Return the name of a copy under a later day: of another than all that are stored there by that name."""
     return name_ if _COPY.fullmatch(name_) else f"copies/{day}/{name_}"
 
@@ -110,14 +120,15 @@ def read_day(text: str) -> datetime.date | None:
         return None
 
 
-def checked_path(text: str) -> tuple[str, str]:
+def checked_path(text: str) -> tuple[datetime.date, str]:
     """Return the day and the name in the path of a document that was stored.
 
     Raises:
         BadRequest: It is no such path.
     """
-    day, _, rest = text.partition("/")
-    if read_day(day) is None:
+    first, _, rest = text.partition("/")
+    day = read_day(first)
+    if day is None:
         raise BadRequest(
             f"Invalid packet storage path {text[:80]!r}; expected the storagePath that came with the address"
         )

@@ -128,7 +128,7 @@ def prepared(
     own_key = None if key is None else idempotency.parts(options["idempotency_key"])
     defaults: dict[str, TriggerOptions] = {}
     targets: list[Target] = []
-    lines: list[BatchItem] = []
+    written: list[BatchItem] = []
     for index, each in enumerate(given, first):
         item = items.read(each, index)
         target = _target(item, index, of, by_task=by_task)
@@ -151,8 +151,8 @@ def prepared(
         except ValueError as error:
             raise ValueError(f"items[{index}]: {error}") from error
         targets.append(target)
-        lines.append(BatchItem(index, target.id, payload, wire))
-    return Batch(targets, lines, key)
+        written.append(BatchItem(index, target.id, payload, wire))
+    return Batch(targets, written, key)
 
 
 def _target(item: Item[Any, Any], index: int, of: Target | None, *, by_task: bool) -> Target:

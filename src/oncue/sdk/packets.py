@@ -68,7 +68,7 @@ def lightened(asked: Asked) -> Flow[Asked]:
     path = yield from stored(asked.payload, asked.options.payload_type or codec.JSON, "payload")
     size = len(asked.payload)
     options = msgspec.structs.replace(asked.options, payload_type=codec.STORE, payload_size=size)
-    return msgspec.structs.replace(asked, payload=reference(path), options=options)
+    return msgspec.structs.replace(asked, payload=packets.reference(path), options=options)
 
 
 def all_lightened(items: Sequence[BatchItem]) -> Flow[Sequence[BatchItem]]:
@@ -84,18 +84,13 @@ def all_lightened(items: Sequence[BatchItem]) -> Flow[Sequence[BatchItem]]:
     return made
 
 
-def reference(path: str) -> msgspec.Raw:
-    """Return the document that stands for one in the object store."""
-    return msgspec.Raw(msgspec.json.encode(path))
-
-
 def fetched(reference_: msgspec.Raw) -> Flow[tuple[msgspec.Raw, str]]:
     """Fetch the document that a reference stands for, and return it with its type.
 
     Raises:
         ApiError: It could not be fetched.
     """
-    path = msgspec.json.decode(reference_, type=str)
+    path = packets.path_of(reference_)
     address = yield from flows.exchange(requests.packet_download(path))
     return (yield from fetched_from(address.presigned_url))
 

@@ -9,7 +9,7 @@ Life of a run, this module's part::
 """
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from oncue.protocol.errors import (
     Unauthorized,
 )
 from oncue.protocol.failures import InternalError
+from oncue.protocol.packets import reference
 from oncue.protocol.work import Assignment, Failed, Outcome, Succeeded
 from oncue.sdk import packets, transport
 from oncue.sdk.flows import Flow, Sleep
@@ -72,16 +73,16 @@ async def stored(run: BaseExecution, outcome: Outcome) -> Outcome:
     Raises:
         RunStopped: The run was told to stop meanwhile.
     """
-    if not isinstance(outcome, Succeeded) or not packets.is_large(outcome.output):
-        return outcome
-    return await transport.start(_stored(run, outcome), "stored")
+    return await transport.start(_stored(run, outcome), "stored") if _is_large(outcome) else outcome
 
 
 def stored_blocking(run: BaseExecution, outcome: Outcome) -> Outcome:
     """Return an outcome as ``stored`` does, on a thread of its own."""
-    if not isinstance(outcome, Succeeded) or not packets.is_large(outcome.output):
-        return outcome
-    return transport.run(_stored(run, outcome))
+    return transport.run(_stored(run, outcome)) if _is_large(outcome) else outcome
+
+
+def _is_large(outcome: Outcome) -> TypeGuard[Succeeded]:
+    return isinstance(outcome, Succeeded) and packets.is_large(outcome.output)
 
 
 def _fetched(run: BaseExecution, assignment: Assignment) -> Flow[Assignment]:
@@ -92,8 +93,8 @@ def _fetched(run: BaseExecution, assignment: Assignment) -> Flow[Assignment]:
 
 
 def _stored(run: BaseExecution, outcome: Succeeded) -> Flow[Outcome]:
-    # By the execution: one that counts no more must not write over the output of the one that does.
     run.stand_still()
+    # Not by its content, which takes long to read for a hundred megabytes.
     name = f"runs/{run.run_id}/{run.epoch}/output.json"
     try:
         path = yield from _until_there(
@@ -103,7 +104,7 @@ def _stored(run: BaseExecution, outcome: Succeeded) -> Flow[Outcome]:
         refused = outcomes.refused_by_server(outcome, error)
         assert refused is not None
         return refused
-    return msgspec.structs.replace(outcome, output=packets.reference(path), output_type=codec.STORE)
+    return msgspec.structs.replace(outcome, output=reference(path), output_type=codec.STORE)
 
 
 def _until_there(run: BaseExecution, begin: Callable[[], Flow[T]], passing: tuple[type[ApiError], ...]) -> Flow[T]:

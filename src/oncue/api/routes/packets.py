@@ -35,10 +35,7 @@ async def upload(call: Call, _: None) -> Answer:
 
 async def download(call: Call, _: None) -> Answer:
     """Say where a document can be fetched."""
-    path = call.parameters["path"]
-    return Answer(
-        PresignedDownload(await call.services.packets.download_address(call.environment, path, addresses.base(call)))
-    )
+    return Answer(PresignedDownload(await addresses.of_document(call, call.parameters["path"])))
 
 
 @named_runs.by_any_name
@@ -52,9 +49,7 @@ async def download_of_run(call: Call, _: None) -> Answer:
     path = view.payload_presigned_url if kind == "payload" else view.output_presigned_url
     if path is None:
         raise NotFound(f"the {kind} of run {view.id} is not kept in the object store; retrieve the run to see it")
-    return Answer(
-        PresignedDownload(await call.services.packets.download_address(call.environment, path, addresses.base(call)))
-    )
+    return Answer(PresignedDownload(await addresses.of_document(call, path)))
 
 
 _REFUSALS: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE,)

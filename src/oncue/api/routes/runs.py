@@ -6,12 +6,12 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import access, named_runs, query_values, run_views
+from oncue.api import access, addresses, named_runs, query_values, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
 from oncue.engine.reading import RunQuery
-from oncue.protocol import codec, ids, machines
+from oncue.protocol import codec, ids, machines, packets
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.failures import RunError
@@ -85,8 +85,8 @@ async def result(call: Call, _: None) -> Answer:
             text = bytes(output).decode() if output is not NOTHING else None
             address = None
             if text is not None and output_type == codec.STORE:
-                text = msgspec.json.decode(text, type=str)
-                address = await run_views.address(call, text)
+                text = packets.path_of(text)
+                address = await addresses.of_document(call, text)
             return Answer(
                 RunResult(
                     ok=True,
