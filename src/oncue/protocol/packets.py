@@ -42,8 +42,9 @@ class PresignedDownload(msgspec.Struct, frozen=True, rename="camel"):
 
 def name(document: bytes, type_: str) -> str:
     """Return what a document is called by whoever stores it: the same for the same content and type."""
-    digest = hashlib.sha256(type_.encode() + b"\0" + document).hexdigest()
-    return f"{digest}/document.{_SUFFIXES.get(type_, 'json')}"
+    digest = hashlib.sha256(type_.encode() + b"\0")
+    digest.update(document)
+    return f"{digest.hexdigest()}/document.{_SUFFIXES.get(type_, 'json')}"
 
 
 def are_same(document: str | None, type_: str, other: str | None, other_type: str) -> bool:
