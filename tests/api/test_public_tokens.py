@@ -39,6 +39,7 @@ async def test_token_is_made_as_the_contract_says(client: Client) -> None:
 
     assert claims.pop("exp") - claims.pop("iat") == 900
     assert claims.pop("key") > 0
+    assert len(claims.pop("jti")) == 32
     assert claims == {
         "iss": "https://id.trigger.dev",
         "aud": "https://api.trigger.dev",

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
+from oncue.api import rate_limiting
 from oncue.api.rate_limiting import RateLimits, Standing
 from oncue.engine import rate_limits
-from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
+from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Bucket, Kind, Owner, RateLimit, Wanted
 from oncue.engine.rows import Environment
 from oncue.protocol.errors import Unavailable
 from oncue.store.errors import DatabaseUnavailable
 from oncue.store.pool import Pool, transaction
 
-PROD = Environment(7, "prod", "PRODUCTION")
-DEV = Environment(8, "dev", "DEVELOPMENT")
+PROD = Owner(Environment(7, "prod", "PRODUCTION"))
+DEV = Owner(Environment(8, "dev", "DEVELOPMENT"))
 NOON = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 NOON_MS = round(NOON.timestamp() * 1000)
 SEVEN_FIFTY = RateLimit(750, 250, 10)
@@ -37,7 +38,10 @@ class Server:
 
     def __init__(self, db: Pool, time: Time, limit: RateLimit | None) -> None:
         self.limits = RateLimits(
-            {REQUESTS: limit, BATCH_ITEMS: limit}, take=self._take, give_back=self._give_back, clock=time
+            {REQUESTS: limit, PUBLIC_REQUESTS: limit, BATCH_ITEMS: limit},
+            take=self._take,
+            give_back=self._give_back,
+            clock=time,
         )
         self.asked = 0
         self.is_away = False
@@ -52,16 +56,16 @@ class Server:
         """Ask again and again, and return how often it was let through."""
         return sum([(await self.take(amount)).refusal is None for _ in range(times)])
 
-    async def _take(self, environment: Environment, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
+    async def _take(self, owner: Owner, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
         self.asked += 1
         if self.is_away:
             await asyncio.sleep(0)
             raise DatabaseUnavailable("PostgreSQL does not answer")
-        bucket: Bucket = await self._at_the_time(rate_limits.take, environment, kind, limit, wanted)
+        bucket: Bucket = await self._at_the_time(rate_limits.take, owner, kind, limit, wanted)
         return bucket
 
-    async def _give_back(self, environment: Environment, kind: Kind, limit: RateLimit, amount: float) -> None:
-        await self._at_the_time(rate_limits.give_back, environment, kind, limit, amount)
+    async def _give_back(self, owner: Owner, kind: Kind, limit: RateLimit, amount: float) -> None:
+        await self._at_the_time(rate_limits.give_back, owner, kind, limit, amount)
 
     async def _at_the_time(self, work: Any, *arguments: Any) -> Any:
         now = NOON + datetime.timedelta(seconds=self._time.seconds)
@@ -191,7 +195,7 @@ async def test_rare_caller_takes_little_that_it_does_not_use(db: Pool, time: Tim
 async def test_stale_tokens_are_dropped_and_come_back(db: Pool, time: Time) -> None:
     server, other = Server(db, time, RateLimit(1_000, 1_000, 10)), Server(db, time, RateLimit(1_000, 1_000, 10))
     await server.granted(20)
-    held = server.limits._known[PROD.id, REQUESTS].held
+    held = server.limits._known[PROD.environment.id, REQUESTS, b""].held
     time.seconds = 2.0
 
     assert held > 0
@@ -264,6 +268,42 @@ async def test_development_and_no_limit_ask_nobody(db: Pool, time: Time) -> None
     assert (limited.asked, free.asked) == (0, 0)
 
 
+async def test_each_public_token_has_its_own_limit(db: Pool, time: Time) -> None:
+    server = Server(db, time, RateLimit(2, 1, 60))
+    first, second = (PROD._replace(token=bytes([number]) * 32) for number in (1, 2))
+
+    async def granted(owner: Owner) -> int:
+        standings = [await server.limits.take(owner, PUBLIC_REQUESTS, 1) for _ in range(4)]
+        return sum(standing is not None and standing.refusal is None for standing in standings)
+
+    assert [await granted(owner) for owner in (first, second)] == [2, 2]
+    assert await server.granted(4) == 2
+    refused = await server.limits.take(first, PUBLIC_REQUESTS, 1)
+    assert refused is not None
+    assert refused.refusal is not None
+    assert "the limit of this public access token, which is 2 at once" in refused.refusal
+    assert refused.refusal.endswith("or raise ONCUE_RATE_LIMIT_PUBLIC_REQUESTS")
+
+
+async def test_forgotten_buckets_are_asked_for_anew(db: Pool, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limiting, "_MOST_KNOWN", 3)
+    server = Server(db, time, RateLimit(2, 1, 60))
+    owners = [PROD._replace(token=bytes([number]) * 32) for number in range(5)]
+    for owner in owners + owners:
+        standing = await server.limits.take(owner, PUBLIC_REQUESTS, 1)
+        assert standing is not None
+        assert standing.refusal is None
+    refused = await server.limits.take(owners[0], PUBLIC_REQUESTS, 1)
+
+    assert refused is not None
+    assert refused.refusal is not None
+    assert len(server.limits._known) == 3
+    await server.limits.give_back(owners[1], PUBLIC_REQUESTS, 1)
+    again = await server.limits.take(owners[1], PUBLIC_REQUESTS, 1)
+    assert again is not None
+    assert again.refusal is None
+
+
 async def test_callers_who_wait_together_fail_together(db: Pool, time: Time) -> None:
     server = Server(db, time, RateLimit(10, 1, 3_600))
     server.is_away = True
@@ -279,7 +319,7 @@ async def test_callers_who_wait_together_fail_together(db: Pool, time: Time) -> 
 async def test_failed_query_keeps_what_was_held(db: Pool, time: Time) -> None:
     server = Server(db, time, RateLimit(1_000, 1_000, 10))
     await server.granted(40)
-    held = server.limits._known[PROD.id, REQUESTS].held
+    held = server.limits._known[PROD.environment.id, REQUESTS, b""].held
     server.is_away = True
     with pytest.raises(Unavailable):
         await server.take(100)

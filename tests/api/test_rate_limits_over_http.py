@@ -12,6 +12,7 @@ import pytest
 from oncue.api.routes import TABLE
 from oncue.engine.rate_limits import RateLimit
 from tests.api.client import NDJSON, Client, Reply, served
+from tests.api.tokens import bearing
 
 PROD_KEY = "tr_prod_sk_000000000000000000000000"
 TRIGGER = "/api/v1/tasks/add/trigger"
@@ -26,10 +27,19 @@ def limit(capacity: int) -> RateLimit:
 
 @contextlib.asynccontextmanager
 async def limited(
-    database_url: str, *, requests: RateLimit | None = None, items: RateLimit | None = None, key: str = PROD_KEY
+    database_url: str,
+    *,
+    requests: RateLimit | None = None,
+    of_tokens: RateLimit | None = None,
+    items: RateLimit | None = None,
+    key: str = PROD_KEY,
 ) -> AsyncIterator[Client]:
     """Serve with limits, and yield a client."""
-    settings: dict[str, Any] = {"rate_limit_requests": requests, "rate_limit_batch_items": items}
+    settings: dict[str, Any] = {
+        "rate_limit_requests": requests,
+        "rate_limit_public_requests": of_tokens,
+        "rate_limit_batch_items": items,
+    }
     async with served(database_url, bootstrap_key=key, **settings) as url, Client(url, key) as client:
         yield client
 
@@ -164,6 +174,21 @@ async def test_strangers_take_no_tokens_of_an_environment(database_url: str) -> 
     assert [reply.status for reply in replies] == [401] * 3
     assert not set(HEADERS) & set(replies[0].headers)
     assert mine.status == 200
+
+
+async def test_public_tokens_take_of_their_own_limits(database_url: str) -> None:
+    async with (
+        limited(database_url, requests=limit(4), of_tokens=limit(2)) as client,
+        bearing(client, "trigger:tasks:add") as page,
+        bearing(client, "trigger:tasks:add") as other_page,
+    ):
+        replies = [await trigger(page) for _ in range(3)]
+        assert [reply.status for reply in replies] == [200, 200, 429]
+        assert [told(reply) for reply in replies] == [("2", "1"), ("2", "0"), ("2", "0")]
+        assert "the limit of this public access token" in replies[-1].body["error"]
+        assert (await trigger(other_page)).status == 200
+        # Two tokens were asked for with the key.
+        assert told(await trigger(client)) == ("4", "1")
 
 
 @pytest.mark.parametrize("capacity", [7, 200])

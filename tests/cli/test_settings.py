@@ -97,13 +97,15 @@ def test_size_that_cannot_be_is_refused(
 
 def test_rate_limits_are_as_said_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     told = ServerSettings(database_url="")
-    defaults = [settings.rate_limit(each) for each in (settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_BATCH_ITEMS)]
+    variables = (settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_PUBLIC_REQUESTS, settings.RATE_LIMIT_BATCH_ITEMS)
+    defaults = [settings.rate_limit(each) for each in variables]
     monkeypatch.setenv("ONCUE_RATE_LIMIT_REQUESTS", "750+250/10s")
     monkeypatch.setenv("ONCUE_RATE_LIMIT_BATCH_ITEMS", " OFF ")
 
-    assert defaults == [(100_000, 100_000, 10), (1_000_000, 500_000, 10)]
+    assert defaults == [(100_000, 100_000, 10), (60, 60, 60), (1_000_000, 500_000, 10)]
     assert [RateLimit(*found) for found in defaults if found] == [
         told.rate_limit_requests,
+        told.rate_limit_public_requests,
         told.rate_limit_batch_items,
     ]
     assert settings.rate_limit(settings.RATE_LIMIT_REQUESTS) == (750, 250, 10)

@@ -2,11 +2,12 @@
 
 import asyncio
 import datetime
+from functools import partial
 
 import pytest
 
 from oncue.engine import rate_limits
-from oncue.engine.rate_limits import Bucket, Kind, RateLimit, Wanted
+from oncue.engine.rate_limits import Bucket, Kind, Owner, RateLimit, Wanted
 from tests.engine.conftest import Engine
 
 TEN = RateLimit(10, 5, 2)
@@ -23,7 +24,7 @@ async def take(
     engine: Engine, amount: float = 1, *, most: float | None = None, limit: RateLimit = TEN, kind: Kind = "requests"
 ) -> Bucket:
     wanted = Wanted(min(amount, limit.capacity), amount, amount if most is None else most)
-    return await engine.run(lambda tx: rate_limits.take(tx, engine.environment, kind, limit, wanted))
+    return await engine.run(lambda tx: rate_limits.take(tx, Owner(engine.environment), kind, limit, wanted))
 
 
 async def test_full_bucket_lets_its_capacity_through(noon: Engine) -> None:
@@ -106,9 +107,9 @@ async def test_callers_at_once_get_no_more_than_capacity(noon: Engine) -> None:
 async def test_tokens_given_back_can_be_taken_again(noon: Engine) -> None:
     await take(noon, 35)
 
-    await noon.run(lambda tx: rate_limits.give_back(tx, noon.environment, "requests", TEN, 30))
+    await noon.run(lambda tx: rate_limits.give_back(tx, Owner(noon.environment), "requests", TEN, 30))
     first = await take(noon, 5)
-    await noon.run(lambda tx: rate_limits.give_back(tx, noon.environment, "requests", TEN, 500))
+    await noon.run(lambda tx: rate_limits.give_back(tx, Owner(noon.environment), "requests", TEN, 500))
     second = await take(noon, 10)
 
     assert (first.taken, first.tokens) == (5, 0)
@@ -152,3 +153,18 @@ async def test_lower_capacity_holds_at_once(noon: Engine) -> None:
     await take(noon)
 
     assert (await take(noon, 3, limit=RateLimit(3, 1, 1))).tokens == 0
+
+
+async def test_buckets_of_tokens_unused_for_a_day_are_forgotten(noon: Engine) -> None:
+    tokens = [Owner(noon.environment, bytes([number]) * 32) for number in (1, 2)]
+    one = Wanted(1, 1, 1)
+    for token in tokens:
+        await noon.run(partial(rate_limits.take, owner=token, kind="public_requests", limit=TEN, wanted=one))
+    await take(noon)
+    await noon.advance(datetime.timedelta(hours=20))
+    await noon.run(partial(rate_limits.take, owner=tokens[0], kind="public_requests", limit=TEN, wanted=one))
+    await noon.advance(datetime.timedelta(hours=5))
+    await noon.run(rate_limits.forget)
+
+    left = await noon.run(lambda tx: tx.fetch("select kind, token from oncue.rate_limits order by kind, token"))
+    assert [tuple(row) for row in left] == [("requests", b""), ("public_requests", tokens[0].token)]

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope
 from oncue.api.auth import Caller
 from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
-from oncue.engine.rate_limits import Kind
+from oncue.engine.rate_limits import PUBLIC_REQUESTS, REQUESTS, Kind, Owner
 from oncue.engine.rows import Environment
 from oncue.protocol.errors import ApiError, BadRequest, RateLimited
 
@@ -102,13 +102,27 @@ class Call:
             )
         return key or None
 
-    async def take(self, kind: Kind, amount: int = 1) -> Standing | None:
-        """Take tokens of one of the environment's rate limits, and return where it stands.
+    async def take_request(self) -> None:
+        """Take one token for this request, of its public access token's own limit or else of the environment's.
+
+        The answer tells where that limit stands then.
+
+        Raises:
+            RateLimited: There is none.
+        """
+        token = self.caller.token
+        if token is None:
+            self.standing = await self._take(Owner(self.environment), REQUESTS, 1)
+        else:
+            self.standing = await self._take(Owner(self.environment, token.hash), PUBLIC_REQUESTS, 1)
+
+    async def _take(self, owner: Owner, kind: Kind, amount: int) -> Standing | None:
+        """Take tokens of a rate limit, and return where it stands.
 
         Raises:
             RateLimited: There are not enough; the answer tells of this limit then.
         """
-        standing = await self.services.rate_limits.take(self.environment, kind, amount)
+        standing = await self.services.rate_limits.take(owner, kind, amount)
         if standing is not None and standing.refusal is not None:
             self.standing = standing
             reset_at = datetime.datetime.fromtimestamp(standing.reset_ms / 1000, datetime.UTC)
@@ -117,20 +131,24 @@ class Call:
 
     @asynccontextmanager
     async def charged(self, kind: Kind, amount: int) -> AsyncIterator[Charge]:
-        """Take tokens for what the block does; errors as for ``take``.
+        """Take tokens of one of the environment's limits for what the block does.
 
         They are given back where the block is refused, and as far as it says that it used fewer. Where the server
         fails they are not: what the block did may have been stored.
+
+        Raises:
+            RateLimited: There are not enough; the answer tells of this limit then.
         """
-        await self.take(kind, amount)
+        owner = Owner(self.environment)
+        await self._take(owner, kind, amount)
         charge = Charge(amount)
         try:
             yield charge
         except ApiError as error:
             if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                await self.services.rate_limits.give_back(self.environment, kind, amount)
+                await self.services.rate_limits.give_back(owner, kind, amount)
             raise
-        await self.services.rate_limits.give_back(self.environment, kind, amount - charge.used)
+        await self.services.rate_limits.give_back(owner, kind, amount - charge.used)
 
     async def disconnected(self) -> None:
         """Return once the client has gone. Only after the body has been read."""

@@ -19,8 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from oncue import telemetry
-from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
-from oncue.engine.rows import Environment
+from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Bucket, Kind, Owner, RateLimit, Wanted
 from oncue.protocol.errors import Unavailable
 
 _KEEP_SECONDS: Final = 2.0
@@ -30,13 +29,17 @@ _BELIEVE_SECONDS: Final = 5.0
 """How long a refusal is repeated from memory at most: others may have given tokens back, or the bucket was lost."""
 _TELL_SECONDS: Final = 60.0
 
-_SAID: Final[Mapping[Kind, tuple[str, str]]] = {
-    REQUESTS: ("requests", "ONCUE_RATE_LIMIT_REQUESTS"),
-    BATCH_ITEMS: ("batch items", "ONCUE_RATE_LIMIT_BATCH_ITEMS"),
+_MOST_KNOWN: Final = 10_000
+"""Buckets that a server remembers: each public access token has one."""
+
+_SAID: Final[Mapping[Kind, tuple[str, str, str]]] = {
+    REQUESTS: ("requests", "environment", "ONCUE_RATE_LIMIT_REQUESTS"),
+    PUBLIC_REQUESTS: ("requests", "public access token", "ONCUE_RATE_LIMIT_PUBLIC_REQUESTS"),
+    BATCH_ITEMS: ("batch items", "environment", "ONCUE_RATE_LIMIT_BATCH_ITEMS"),
 }
 
-Take: TypeAlias = Callable[[Environment, Kind, RateLimit, Wanted], Awaitable[Bucket]]
-GiveBack: TypeAlias = Callable[[Environment, Kind, RateLimit, float], Awaitable[None]]
+Take: TypeAlias = Callable[[Owner, Kind, RateLimit, Wanted], Awaitable[Bucket]]
+GiveBack: TypeAlias = Callable[[Owner, Kind, RateLimit, float], Awaitable[None]]
 
 
 class Standing(NamedTuple):
@@ -54,7 +57,7 @@ class Standing(NamedTuple):
 
 
 class RateLimits:
-    """The limits of a server's environments."""
+    """The limits of a server's environments and of their public access tokens."""
 
     def __init__(
         self,
@@ -67,19 +70,19 @@ class RateLimits:
         """Start with nothing in memory.
 
         Args:
-            limits: Of each production environment; None: there is no limit.
+            limits: Of each bucket of production environments; None: there is no limit.
             take: Takes tokens from the database.
             give_back: Returns them.
             clock: Seconds.
         """
         self._limits, self._take, self._give_back, self._clock = limits, take, give_back, clock
-        self._known: dict[tuple[int, Kind], _Known] = {}
+        self._known: dict[tuple[int, Kind, bytes], _Known] = {}
 
-    async def take(self, environment: Environment, kind: Kind, amount: int) -> Standing | None:
+    async def take(self, owner: Owner, kind: Kind, amount: int) -> Standing | None:
         """Take tokens for something that is about to be done, if there are enough.
 
         Args:
-            environment: Whose.
+            owner: Whose.
             kind: Of what.
             amount: How many, at least 1; of more than the bucket's capacity no more than that need be there.
 
@@ -89,12 +92,10 @@ class RateLimits:
         Raises:
             Unavailable: PostgreSQL does not answer.
         """
-        limit = self._limit(environment, kind)
+        limit = self._limit(owner, kind)
         if limit is None:
             return None
-        known = self._known.get((environment.id, kind))
-        if known is None:
-            known = self._known[environment.id, kind] = _Known(limit)
+        known = self._known_of(owner, kind, limit)
         if known.spend(amount, self._clock()):
             return known.standing(kind, self._clock())
         known.waiting += amount
@@ -104,14 +105,14 @@ class RateLimits:
                 if known.failures != failures:
                     # They waited together and fail together: one after the other they might wait for hours.
                     raise Unavailable(f"another request found that {known.failure}")
-                is_granted = known.spend(amount, self._clock()) or await self._fetch(environment, kind, known, amount)
+                is_granted = known.spend(amount, self._clock()) or await self._fetch(owner, kind, known, amount)
         finally:
             known.waiting -= amount
         standing = known.standing(kind, self._clock(), refused=None if is_granted else amount)
         if not is_granted and known.is_to_be_told(self._clock()):
             telemetry.event(
                 "limit.reached",
-                environment=environment.slug,
+                environment=owner.environment.slug,
                 kind=kind,
                 capacity=limit.capacity,
                 refill=limit.refill,
@@ -120,18 +121,29 @@ class RateLimits:
             )
         return standing
 
-    async def give_back(self, environment: Environment, kind: Kind, amount: int) -> None:
+    async def give_back(self, owner: Owner, kind: Kind, amount: int) -> None:
         """Return tokens that were taken just now for something that was not done."""
-        limit = self._limit(environment, kind)
-        known = self._known.get((environment.id, kind))
-        if amount > 0 and limit is not None and known is not None:
-            await self._give_back(environment, kind, limit, amount)
+        limit = self._limit(owner, kind)
+        if amount <= 0 or limit is None:
+            return
+        await self._give_back(owner, kind, limit, amount)
+        known = self._known.get(_identity(owner, kind))
+        if known is not None:
             known.most_there += amount
 
-    def _limit(self, environment: Environment, kind: Kind) -> RateLimit | None:
-        return None if environment.is_development else self._limits[kind]
+    def _limit(self, owner: Owner, kind: Kind) -> RateLimit | None:
+        return None if owner.environment.is_development else self._limits[kind]
 
-    async def _fetch(self, environment: Environment, kind: Kind, known: "_Known", amount: int) -> bool:
+    def _known_of(self, owner: Owner, kind: Kind, limit: RateLimit) -> "_Known":
+        """Return what is known of a bucket, the one used last at the end of all."""
+        identity = _identity(owner, kind)
+        known = self._known.pop(identity, None) or _Known(limit)
+        self._known[identity] = known
+        if len(self._known) > _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)))
+        return known
+
+    async def _fetch(self, owner: Owner, kind: Kind, known: "_Known", amount: int) -> bool:
         """Take tokens from the bucket for one caller, for those that wait behind it, and in advance."""
         now = self._clock()
         held = known.held
@@ -142,7 +154,7 @@ class RateLimits:
         # Nobody else spends what this one counts on.
         known.held = 0
         try:
-            bucket = await self._take(environment, kind, known.limit, wanted)
+            bucket = await self._take(owner, kind, known.limit, wanted)
         except BaseException as error:
             known.held = held
             if isinstance(error, Unavailable):
@@ -228,11 +240,15 @@ class _Known:
         return min(self.limit.capacity, self.most_there + (now - self._at) * self.limit.per_second)
 
 
+def _identity(owner: Owner, kind: Kind) -> tuple[int, Kind, bytes]:
+    return owner.environment.id, kind, owner.token
+
+
 def _refusal(kind: Kind, limit: RateLimit, asked: int, reset_ms: int) -> str:
-    what, setting = _SAID[kind]
+    what, whose, setting = _SAID[kind]
     until = datetime.datetime.fromtimestamp(reset_ms / 1000, datetime.UTC).isoformat(timespec="milliseconds")
     found = "" if asked == 1 else f"{asked:,} more are "
     return (
-        f"too many {what}: {found}over the limit of this environment, which is {limit.capacity:,} at once and "
+        f"too many {what}: {found}over the limit of this {whose}, which is {limit.capacity:,} at once and "
         f"{limit.refill:,} more every {limit.seconds:,} s; wait until {until}, or raise {setting}"
     )

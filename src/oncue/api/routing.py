@@ -20,7 +20,6 @@ from starlette.types import Receive, Scope, Send
 from oncue.api import access, answers, bodies, cors
 from oncue.api.calls import Answer, Call
 from oncue.api.settings import ServerSettings
-from oncue.engine.rate_limits import REQUESTS
 from oncue.protocol.errors import BadRequest, RateLimited
 
 Body = TypeVar("Body")
@@ -59,7 +58,7 @@ class Route(Generic[Body]):
     """Names of the query's parameters."""
     authenticated: bool = True
     rate_limited: bool = True
-    """Whether it takes a token of the caller's environment. What a worker reports does not: a run that has ended must
+    """Whether it takes a token of the caller's limit. What a worker reports does not: a run that has ended must
     not go on, nor one that goes on be taken for lost, because others call too often."""
 
     @property
@@ -182,7 +181,7 @@ async def _answer(found: _Compiled, call: Call) -> Answer:
         call.caller = await services.keys.authenticate(call.header(b"authorization"))
         call.environment = call.caller.environment
     if route.is_rate_limited:
-        call.standing = await call.take(REQUESTS)
+        await call.take_request()
     call.parameters = found.parameters(call.scope["oncue.segments"])
     if route.authenticated:
         await access.check(route.needs, call)

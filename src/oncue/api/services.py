@@ -30,7 +30,7 @@ from oncue.api.wakeups import CHANNEL, Wakeups
 from oncue.engine import environments, rate_limits, realtime, run_streams, signing_keys, triggering, upkeep
 from oncue.engine.environments import KeyHolder, Storage
 from oncue.engine.events import Effects
-from oncue.engine.rate_limits import BATCH_ITEMS, REQUESTS, Bucket, Kind, RateLimit, Wanted
+from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Bucket, Kind, Owner, RateLimit, Wanted
 from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
@@ -78,7 +78,11 @@ class Services:
         self.keys = Keys(self._find_key, self._find_key_by_id, self.signer)
         self.packets = Packets(open_objects(settings.objects), lifetime=settings.address_lifetime, find=self._storages)
         self.rate_limits = RateLimits(
-            {REQUESTS: settings.rate_limit_requests, BATCH_ITEMS: settings.rate_limit_batch_items},
+            {
+                REQUESTS: settings.rate_limit_requests,
+                PUBLIC_REQUESTS: settings.rate_limit_public_requests,
+                BATCH_ITEMS: settings.rate_limit_batch_items,
+            },
             take=self._take_tokens,
             give_back=self._give_tokens_back,
         )
@@ -174,13 +178,13 @@ class Services:
     async def _storages(self) -> Sequence[Storage]:
         return await self.read(environments.storages)
 
-    async def _take_tokens(self, environment: Environment, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
+    async def _take_tokens(self, owner: Owner, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
         async with transaction(self.traffic) as tx:
-            return await rate_limits.take(tx, environment, kind, limit, wanted)
+            return await rate_limits.take(tx, owner, kind, limit, wanted)
 
-    async def _give_tokens_back(self, environment: Environment, kind: Kind, limit: RateLimit, amount: float) -> None:
+    async def _give_tokens_back(self, owner: Owner, kind: Kind, limit: RateLimit, amount: float) -> None:
         async with transaction(self.traffic) as tx:
-            await rate_limits.give_back(tx, environment, kind, limit, amount)
+            await rate_limits.give_back(tx, owner, kind, limit, amount)
 
     async def _trigger(self, environment: Environment, runs: Sequence[NewRun]) -> Sequence[Triggered | ApiError]:
         return await self.write(lambda tx, effects: triggering.trigger_many(tx, environment, runs, effects=effects))

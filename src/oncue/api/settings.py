@@ -38,8 +38,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often a run may lose its worker before it has crashed, 0 or more."""
     rate_limit_requests: RateLimit | None = RateLimit(100_000, 100_000, 10)
     """Of each production environment, over all servers; None: no limit. A guard against loops, no quota."""
+    rate_limit_public_requests: RateLimit | None = RateLimit(60, 60, 60)
+    """Of each public access token for a production environment, likewise. Source: wire contract §1.5."""
     rate_limit_batch_items: RateLimit | None = RateLimit(1_000_000, 500_000, 10)
-    """Likewise, for the items of batches."""
+    """Of each production environment, for the items of batches."""
     drain: datetime.timedelta = 10 * _SECOND
     """How long requests in progress may take once the server is told to stop."""
     trigger_group: int = 500

@@ -78,6 +78,8 @@ class Signer:
         scopes: list[str],
         *,
         expires: int,
+        issued: int | None = None,
+        is_distinct: bool = False,
         one_time: bool = False,
         realtime: Realtime | None = None,
     ) -> bytes:
@@ -88,6 +90,8 @@ class Signer:
             key: Id of the secret key with which it dies.
             scopes: What it lets its bearer do.
             expires: The second since 1970 from which on it counts no more.
+            issued: The second in which it was asked for; None: this one.
+            is_distinct: It differs from every other, if one says the same.
             one_time: It makes a run or a batch once.
             realtime: What subscriptions made with it are not shown.
         """
@@ -101,9 +105,9 @@ class Signer:
             pub=True,
             key=key,
             scopes=scopes,
-            iat=self.now(),
+            iat=self.now() if issued is None else issued,
             exp=expires,
-            jti=secrets.token_hex(_JTI_BYTES) if one_time else None,
+            jti=secrets.token_hex(_JTI_BYTES) if is_distinct or one_time else None,
             otu=one_time,
             realtime=realtime,
         )

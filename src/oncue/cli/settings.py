@@ -140,6 +140,12 @@ RATE_LIMIT_REQUESTS: Final = Variable(
     "100000+100000/10s",
     "How many requests each production environment may make: so many at once, and so many more in that time.",
 )
+RATE_LIMIT_PUBLIC_REQUESTS: Final = Variable(
+    "ONCUE_RATE_LIMIT_PUBLIC_REQUESTS",
+    _ACCEPTED_RATE,
+    "60+60/60s",
+    "How many requests each public access token for a production environment may make, likewise.",
+)
 RATE_LIMIT_BATCH_ITEMS: Final = Variable(
     "ONCUE_RATE_LIMIT_BATCH_ITEMS",
     _ACCEPTED_RATE,
@@ -163,6 +169,7 @@ VARIABLES: Final = (
     MAX_BATCH_ITEMS,
     RETENTION_DAYS,
     RATE_LIMIT_REQUESTS,
+    RATE_LIMIT_PUBLIC_REQUESTS,
     RATE_LIMIT_BATCH_ITEMS,
     LOG,
 )

@@ -6,7 +6,7 @@ and by how much is the server's to say (``api/settings``); how tokens are spent 
 """
 
 import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -14,10 +14,20 @@ from oncue.engine.rows import Environment
 from oncue.store import queries
 from oncue.store.pool import Tx
 
-Kind: TypeAlias = Literal["requests", "batch_items"]
+Kind: TypeAlias = Literal["requests", "public_requests", "batch_items"]
 
 REQUESTS: Final = "requests"
+PUBLIC_REQUESTS: Final = "public_requests"
+"""Those that carry a public access token, each of which has a bucket of its own."""
 BATCH_ITEMS: Final = "batch_items"
+
+
+class Owner(NamedTuple):
+    """Whose a bucket is."""
+
+    environment: Environment
+    token: bytes = b""
+    """SHA-256 of the public access token that has it; empty: the environment itself."""
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -58,14 +68,16 @@ class Bucket(msgspec.Struct, frozen=True):
 _sql = queries.load("rate_limits")
 _take = _sql.one("take", Bucket)
 _give_back = _sql.none("give_back")
+_forget = _sql.none("forget")
 
 
-async def take(tx: Tx, environment: Environment, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
-    """Take tokens of an environment's bucket, if there are enough; one that nobody has asked yet is full."""
+async def take(tx: Tx, owner: Owner, kind: Kind, limit: RateLimit, wanted: Wanted) -> Bucket:
+    """Take tokens of a bucket, if there are enough; one that nobody has asked yet is full."""
     return await _take(
         tx,
-        env_id=environment.id,
+        env_id=owner.environment.id,
         kind=kind,
+        token=owner.token,
         capacity=limit.capacity,
         per_second=limit.per_second,
         enough=wanted.enough,
@@ -74,6 +86,18 @@ async def take(tx: Tx, environment: Environment, kind: Kind, limit: RateLimit, w
     )
 
 
-async def give_back(tx: Tx, environment: Environment, kind: Kind, limit: RateLimit, amount: float) -> None:
+async def give_back(tx: Tx, owner: Owner, kind: Kind, limit: RateLimit, amount: float) -> None:
     """Return tokens that were taken a moment ago and not used."""
-    await _give_back(tx, env_id=environment.id, kind=kind, capacity=limit.capacity, amount=amount)
+    await _give_back(
+        tx,
+        env_id=owner.environment.id,
+        kind=kind,
+        token=owner.token,
+        capacity=limit.capacity,
+        amount=amount,
+    )
+
+
+async def forget(tx: Tx) -> None:
+    """Drop the buckets of public access tokens that nobody has used for a day."""
+    await _forget(tx)

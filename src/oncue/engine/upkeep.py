@@ -26,6 +26,7 @@ from oncue.engine import (
     one_time_tokens,
     partitions,
     placing,
+    rate_limits,
     recovery,
     retention,
     signing_keys,
@@ -113,10 +114,11 @@ async def _adopt(tx: Tx, environment: Environment, *, effects: Effects) -> int:
 
 
 async def make_partitions(pool: Pool) -> Effects:
-    """Make the partitions of the coming days, and forget keys and tokens that no longer count."""
+    """Make the partitions of the coming days, and forget keys, tokens and limits that no longer count."""
     await in_transaction(pool, partitions.make_ahead)
     await in_transaction(pool, partitions.forget_request_keys)
     await in_transaction(pool, one_time_tokens.forget)
+    await in_transaction(pool, rate_limits.forget)
     await in_transaction(pool, signing_keys.forget)
     while await in_transaction(pool, idempotency.forget_expired) == idempotency.FORGET_AT_ONCE:
         pass

@@ -54,7 +54,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     exp: int
     """Seconds since 1970, as ``iat``."""
     jti: str | None = None
-    """Tells tokens that count once apart which say the same; ours."""
+    """Tells tokens apart that say the same; ours."""
     otu: bool = False
     """It makes a run or a batch once."""
     realtime: Realtime | None = None

@@ -151,6 +151,7 @@ def _server_settings(url: str, folder: Path) -> "ServerSettings":
         max_batch_items=settings.max_batch_items(),
         retention=settings.retention(),
         rate_limit_requests=rate(settings.RATE_LIMIT_REQUESTS),
+        rate_limit_public_requests=rate(settings.RATE_LIMIT_PUBLIC_REQUESTS),
         rate_limit_batch_items=rate(settings.RATE_LIMIT_BATCH_ITEMS),
     )
 
