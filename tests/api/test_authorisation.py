@@ -53,6 +53,7 @@ def of_run(action: str) -> Scopes:
 READ_RUN, WRITE_RUN = of_run("read"), of_run("write")
 READ_QUEUES = Scopes("read:queues", "read:all", "read:queues:mail", "write:queues")
 WRITE_QUEUES = Scopes("write:queues", "write:all", "write:queues:mail", "read:queues")
+WRITE_BATCH = Scopes("write:batch:{batch}", "write:batch", f"write:batch:{OTHER_BATCH}", "read:batch:{batch}")
 ITEM = {"index": 0, "task": "add", "payload": 1}
 WORKER = {"workerId": "{worker}"}
 CALLING = {"runId": "{run}", "epoch": 1, "workerId": "{worker}"}
@@ -68,11 +69,9 @@ ROWS = {
         Scopes("batchTrigger:tasks:add", "batchTrigger:batch", "batchTrigger:tasks:other", "trigger:tasks:add"),
         {"runCount": 1, "taskIdentifiers": ["add"]}, once=True,
     ),
-    "POST /api/v3/batches/{batch}/items": Row(
-        200, 422, Scopes("write:batch:{batch}", "write:batch", f"write:batch:{OTHER_BATCH}", "read:batch:{batch}"), ITEM
-    ),
-    "POST /api/v3/batches/{batch}/seal": Row(200, 422, body={"runCount": 1}),
-    "POST /api/v3/batches/{batch}/abort": Row(200, 422, body={"reason": "no"}),
+    "POST /api/v3/batches/{batch}/items": Row(200, 422, WRITE_BATCH, ITEM),
+    "POST /api/v3/batches/{batch}/seal": Row(200, 422, WRITE_BATCH, {"runCount": 1}),
+    "POST /api/v3/batches/{batch}/abort": Row(200, 422, WRITE_BATCH, {"reason": "no"}),
     "GET /api/v2/batches/{batch}": Row(
         200, 404, Scopes("read:batch:{batch}", "read:runs", f"read:batch:{OTHER_BATCH}", "write:batch:{batch}")
     ),

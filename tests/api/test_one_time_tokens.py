@@ -13,6 +13,7 @@ from tests.api.tokens import bearing, minted, said
 TRIGGER = "/api/v1/tasks/add/trigger"
 BATCHES = "/api/v3/batches"
 BATCH = {"runCount": 1, "taskIdentifiers": ["add"]}
+OPEN = {"runCount": 0, "open": True, "taskIdentifiers": ["add"]}
 
 
 def keyed(key: str) -> dict[str, str]:
@@ -154,6 +155,24 @@ async def test_idempotency_key_of_a_batch_counts_for_tokens_too(client: Client) 
         made = [(await browser.post(BATCHES, body)).body["id"] for browser in (one, two)]
 
     assert made[0] == made[1]
+
+
+async def test_one_time_token_ends_the_open_batch_it_made(client: Client) -> None:
+    foreign = (await client.post(BATCHES, OPEN)).body["id"]
+    async with (
+        bearing(client, "batchTrigger:tasks:add", oneTimeUse=True) as browser,
+        bearing(client, "batchTrigger:tasks:add") as other,
+        bearing(client, "batchTrigger:tasks") as any_task,
+    ):
+        batch = (await browser.post(BATCHES, OPEN)).body["id"]
+        assert (await fill(browser, batch)).status == 200
+        ends = [f"{BATCHES}/{each}/{end}" for each in (batch, foreign) for end in ("seal", "abort")]
+        body = {"runCount": 1, "reason": "no"}
+
+        assert [(await other.post(end, body)).status for end in ends] == [403] * 4
+        assert [(await browser.post(end, body)).status for end in ends[2:]] == [403] * 2
+        assert (await browser.post(ends[0], body)).body["sealed"]
+        assert (await any_task.post(ends[3], body)).status == 200
 
 
 @pytest.mark.parametrize(

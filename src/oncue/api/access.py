@@ -162,9 +162,25 @@ async def _may_fill_batch(call: Call, scopes: Scopes) -> bool:
         return True
     if not scopes.name("batchTrigger", _OF_TASKS):
         return False
+    return not _counts_once(call) or await _has_made_batch(call)
+
+
+async def _may_end_batch(call: Call, scopes: Scopes) -> bool:
+    # Who may send items of some tasks may do so to batches of others, which are not theirs to end.
+    if _may_write_batch(call, scopes):
+        return True
+    return await _has_made_batch(call) if _counts_once(call) else may_batch_anything(call)
+
+
+def _counts_once(call: Call) -> bool:
+    return call.caller.token is not None and call.caller.token.one_time is not None
+
+
+async def _has_made_batch(call: Call) -> bool:
+    """Whether a token that counts once has made the path's batch."""
     token = call.caller.token
     if token is None or (one_time := token.one_time) is None:
-        return True
+        return False
     made = await call.services.read(lambda tx: one_time_tokens.batch_of(tx, call.environment, one_time))
     return made is not None and ids.show(ids.BATCH, made) == call.parameters["batch"]
 
@@ -188,6 +204,7 @@ def _denied(said: str) -> PermissionDenied:
 task_trigger: Final = _task("trigger")
 batch_creation: Final = Need("batchTrigger:tasks:<task> for every task of taskIdentifiers", _may_create_batch)
 batch_items: Final = Need("write:batch:<batch> or batchTrigger:tasks:<task> for every item", _may_fill_batch)
+batch_end: Final = Need("write:batch:<batch> or batchTrigger:tasks", _may_end_batch)
 batch_reading: Final = Need("read:batch:<batch> or read:runs", _may_read_batch)
 run_reading: Final = _run("read", _OF_RUNS)
 run_writing: Final = _run("write", ("runs", "tasks"))

@@ -225,6 +225,7 @@ ROUTES = (
         rate_limited=False,
         body=SealBatchRequest,
         answer=FillBatchResponse,
+        needs=access.batch_end,
         errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
     ),
     Route(
@@ -235,6 +236,7 @@ ROUTES = (
         rate_limited=False,
         body=AbortBatchRequest,
         answer=AbortBatchResponse,
+        needs=access.batch_end,
         errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
     ),
     Route(
