@@ -153,6 +153,35 @@ async def test_appended_values_are_read_in_order(run: Run, task_id: str) -> None
         assert [value async for value in streams.read(handle, "words")] == ["a", "", "3", "line\nline\r\n"]
 
 
+async def only_child(run: Any) -> str:
+    children = (await runs.retrieve(run)).related_runs.children
+    assert children is not None
+    (child,) = children
+    return child.id
+
+
+async def test_children_write_to_streams_of_those_above(run: Run) -> None:
+    handle = await tasks.trigger("family-words", 3)
+    result = (await handle.result(LONG_S)).unwrap()
+    child = await only_child(handle)
+    grandchild = await only_child(child)
+    found = {
+        (whose, key): [value async for value in streams.read(each, key)]
+        for whose, each in (("root", handle.id), ("child", child), ("grandchild", grandchild))
+        for key in ("own", "from below")
+    }
+
+    assert result == [3, 3]
+    assert found == {
+        ("root", "own"): ["without a parent", 0, 1, 2],
+        ("root", "from below"): ["from the last", 0, 1, 2],
+        ("child", "own"): [],
+        ("child", "from below"): ["from the parent's child"],
+        ("grandchild", "own"): [0, 1, 2],
+        ("grandchild", "from below"): [],
+    }
+
+
 async def test_error_of_the_iterable_fails_the_run_after_its_values(run: Run) -> None:
     handle = await tasks.trigger("broken-words", 3, max_attempts=1)
 

@@ -16,7 +16,7 @@ Life of a run, this module's part::
 """
 
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +32,7 @@ from oncue.protocol.metadata import (
     ReplaceDocument,
     SetKey,
 )
-from oncue.sdk import execution
+from oncue.sdk import execution, streams
 from oncue.sdk.execution import Execution
 from oncue.sdk.metadata_buffer import Target
 
@@ -88,6 +88,13 @@ class Changes:
         if not isinstance(values, Mapping):
             raise ValueError(f"values is {type(values).__name__}; expected a dict")  # noqa: TRY004 - as options do
         self._change("replace", ReplaceDocument(_document(dict(values))))
+
+    def stream(self, key: str, values: Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any, Any, int]:
+        """Send what an iterable yields as a stream of the run: ``await metadata.stream("words", words())``.
+
+        The same stream as that of ``streams.pipe``, which says what it returns and raises.
+        """
+        return streams.pipe(key, values, target="self" if self._target == "own" else self._target)
 
     def _change(self, function: str, operation: Operation) -> None:
         _running(f"{self._name}.{function}").metadata.add(self._target, operation)
@@ -157,6 +164,10 @@ def refresh() -> Coroutine[Any, Any, None]:
 
 class BlockingMetadata:
     """``metadata.sync``: the functions that wait, blocking the thread of a plain function."""
+
+    def stream(self, key: str, values: Iterable[Any]) -> int:
+        """Send what an iterable yields as a stream of the run: ``metadata.sync.stream("rows", rows())``."""
+        return streams.sync.pipe(key, values)
 
     def flush(self) -> None:
         """Wait until every change made so far is stored: ``metadata.sync.flush()``."""
@@ -229,4 +240,5 @@ increment = _own.increment
 decrement = _own.decrement
 update = _own.update
 replace = _own.replace
+stream = _own.stream
 sync: Final = BlockingMetadata()

@@ -19,7 +19,7 @@ Life of a run, this module's part::
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import aclosing, closing
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import quote
 
 from oncue.protocol import codec, limits, names
@@ -31,23 +31,27 @@ from oncue.sdk.flows import Flow, Pull
 from oncue.sdk.runs import RunRef, run_id_of
 from oncue.sdk.sources import Source
 
+Target: TypeAlias = Literal["self", "parent", "root"]
+
 _TOGETHER_S: Final = 0.02
 """How long a value waits for others to be sent with; nobody sees that as a pause."""
 
 
-def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any, Any, int]:
-    """Send what an iterable yields as a stream of this run, each value as it comes.
+def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any], *, target: Target = "self") -> Coroutine[Any, Any, int]:
+    """Send what an iterable yields as a stream of this run, or of one above it, each value as it comes.
 
     Args:
         key: Names the stream within the run, 1 to 256 characters.
         values: A list, an iterable or an async iterable; what it raises is raised here, after what came before is sent.
+        target: Whose stream it is: ``self``, ``parent`` for the run that triggered this one, ``root`` for the first of
+            the family; this run where there is none. Several may write to one stream at once, each in its order.
 
     Returns:
         How many values were sent and are stored.
 
     Raises:
         OutsideTaskError: No run is executing here.
-        ValueError: ``key`` makes no sense, or a value cannot be written as JSON.
+        ValueError: ``key`` or ``target`` makes no sense, or a value cannot be written as JSON.
         PayloadTooLarge: A value is larger than 512 KB.
 
     Example::
@@ -59,18 +63,18 @@ def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any]) -> Coroutine[Any,
         await streams.pipe("words", words())
     """
     patience_s = _TOGETHER_S if isinstance(values, AsyncIterable) else 0.0
-    path = _own("streams.pipe", key)
+    path = _path("streams.pipe", key, target)
     return transport.start(_sent(path, Source(values, patience_s=patience_s)), "streams.pipe")
 
 
-def append(key: str, value: object) -> Coroutine[Any, Any, None]:
-    """Send one value as the next of a stream of this run; errors as for ``pipe``.
+def append(key: str, value: object, *, target: Target = "self") -> Coroutine[Any, Any, None]:
+    """Send one value as the next of a stream of this run, or of one above it; arguments and errors as for ``pipe``.
 
     Example::
 
         await streams.append("progress", {"page": number, "of": total})
     """
-    return transport.start(_appended(_own("streams.append", key), value), "streams.append")
+    return transport.start(_appended(_path("streams.append", key, target), value), "streams.append")
 
 
 async def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
@@ -109,15 +113,15 @@ async def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[
 class BlockingStreams:
     """``streams.sync``: the same functions, blocking the thread."""
 
-    def pipe(self, key: str, values: Iterable[Any]) -> int:
+    def pipe(self, key: str, values: Iterable[Any], *, target: Target = "self") -> int:
         """Send what an iterable yields: ``streams.sync.pipe("rows", rows())``."""
         if isinstance(values, AsyncIterable):
             raise TypeError(f"values is an async iterable ({type(values).__name__}); expected an iterable with .sync")
-        return transport.run(_sent(_own("streams.sync.pipe", key), Source(values, patience_s=0.0)))
+        return transport.run(_sent(_path("streams.sync.pipe", key, target), Source(values, patience_s=0.0)))
 
-    def append(self, key: str, value: object) -> None:
+    def append(self, key: str, value: object, *, target: Target = "self") -> None:
         """Send one value: ``streams.sync.append("progress", 3)``."""
-        transport.run(_appended(_own("streams.sync.append", key), value))
+        transport.run(_appended(_path("streams.sync.append", key, target), value))
 
     def read(self, run: RunRef, key: str, *, latest: bool = False) -> Iterator[Any]:
         """Read a stream of a run: ``for word in streams.sync.read(handle, "words"): ...``."""
@@ -157,14 +161,16 @@ def _appended(path: str, value: object) -> Flow[None]:
     yield from flows.exchange(requests.append_chunk(path, _document(value), part=uuid.uuid4().hex))
 
 
-def _own(function: str, key: str) -> str:
+def _path(function: str, key: str, target: str) -> str:
     running = execution.current.get()
     if running is None:
         raise OutsideTaskError(
             f"{function}() writes to a stream of the run that calls it, and no run is executing here; from outside, "
             "read it with streams.read(run, key)"
         )
-    return f"/realtime/v1/streams/{running.context.run.id}/self/{quote(_checked(key), safe='')}"
+    if target not in get_args(Target):
+        raise ValueError(f"target={target!r} is not accepted; expected 'self', 'parent' or 'root'")
+    return f"/realtime/v1/streams/{running.context.run.id}/{target}/{quote(_checked(key), safe='')}"
 
 
 def _checked(key: object) -> str:

@@ -64,3 +64,23 @@ async def staged(payload: list[str]) -> str:
         await metadata.flush()
         await gates.opened(gate)
     return "done"
+
+
+@task
+async def family_words(payload: int) -> list[int]:
+    """Have a child and a grandchild write to streams of those above them."""
+    await metadata.parent.stream("own", ["without a parent"])
+    return [await metadata.stream("own", range(payload)), await child_words.trigger_and_wait(payload).unwrap()]
+
+
+@task
+async def child_words(payload: int) -> int:
+    await grandchild_words.trigger_and_wait(payload)
+    return await metadata.parent.stream("from below", range(payload))
+
+
+@task
+def grandchild_words(payload: int) -> int:
+    streams.sync.append("from below", "from the parent's child", target="parent")
+    streams.sync.append("from below", "from the last", target="root")
+    return metadata.sync.stream("own", range(payload))
