@@ -128,7 +128,7 @@ async def test_key_cache_is_bounded_against_floods_of_guesses() -> None:
         with pytest.raises(Unauthorized):
             await keys.authenticate(f"Bearer {number}")
 
-    assert len(keys._seen) <= 10_000
+    assert len(keys._by_hash._known) <= 10_000
 
 
 async def test_token_brings_the_environment_and_rights_of_its_key() -> None:

@@ -157,16 +157,67 @@ async def test_idempotency_key_of_a_batch_counts_for_tokens_too(client: Client) 
     assert made[0] == made[1]
 
 
-async def test_one_time_token_ends_the_open_batch_it_made(client: Client) -> None:
-    foreign = (await client.post(BATCHES, OPEN)).body["id"]
+async def test_delivery_with_other_words_leads_to_no_other_batch(client: Client) -> None:
+    keyed_batch = {**BATCH, "idempotencyKey": "victim"}
     async with (
+        bearing(client, "batchTrigger:tasks:add") as other,
         bearing(client, "batchTrigger:tasks:add", oneTimeUse=True) as browser,
+    ):
+        foreign = (await other.post(BATCHES, keyed_batch)).body["id"]
+        own = (await browser.post(BATCHES, BATCH, headers=keyed("a"))).body["id"]
+        again = await browser.post(BATCHES, keyed_batch, headers=keyed("a"))
+
+        assert (again.status, again.body["id"]) == (202, own)
+        assert (await fill(browser, foreign)).status == 403
+        assert (await fill(browser, own)).body["sealed"]
+        full = await browser.post(BATCHES, {**BATCH, "runCount": 7}, headers=keyed("a"))
+        assert full.body | {"id": own, "runCount": 1, "isCached": True} == full.body
+
+
+async def test_delivery_with_other_words_leads_to_no_other_run(client: Client) -> None:
+    foreign = await client.trigger("add", idempotencyKey="victim")
+    async with bearing(client, "trigger:tasks:add", oneTimeUse=True) as browser:
+        own = (await browser.post(TRIGGER, {}, headers=keyed("a"))).body["id"]
+        again = await browser.post(TRIGGER, {"options": {"idempotencyKey": "victim"}}, headers=keyed("a"))
+
+    assert (again.status, again.body["id"]) == (200, own)
+    assert foreign not in again.headers["x-trigger-jwt-claims"] + str(said(again.headers["x-trigger-jwt"]))
+
+
+async def test_bearer_cannot_change_a_limit_by_replaying(client: Client) -> None:
+    run = await client.trigger("add", queue={"name": "mail"})
+    async with bearing(client, f"write:runs:{run}") as browser:
+        replies = [
+            await browser.post(f"/api/v1/runs/{run}/replay", body)
+            for body in (
+                {"queue": {"name": "mail", "concurrencyLimit": 1}},
+                {"queue": {"name": {"name": "mail", "concurrencyLimit": 1}}},
+                {"payload": "2030-01-01/a.json", "payloadType": "application/store"},
+                {"queue": {"name": "mail"}},
+            )
+        ]
+
+    assert [reply.status for reply in replies] == [403, 403, 403, 200]
+    assert "cannot change the limit of a queue" in replies[0].body["error"]
+
+
+async def test_bearer_cannot_create_a_batch_without_end(client: Client) -> None:
+    async with bearing(client, "batchTrigger:tasks:add") as browser:
+        reply = await browser.post(BATCHES, OPEN)
+
+    assert reply.status == 403
+    assert "cannot create an open batch; say how many items it has" in reply.body["error"]
+
+
+async def test_who_may_write_an_open_batch_may_end_it(client: Client) -> None:
+    written, given_up = [(await client.post(BATCHES, OPEN)).body["id"] for _ in range(2)]
+    async with (
+        bearing(client, f"write:batch:{written}") as browser,
         bearing(client, "batchTrigger:tasks:add") as other,
         bearing(client, "batchTrigger:tasks") as any_task,
     ):
-        batch = (await browser.post(BATCHES, OPEN)).body["id"]
-        assert (await fill(browser, batch)).status == 200
-        ends = [f"{BATCHES}/{each}/{end}" for each in (batch, foreign) for end in ("seal", "abort")]
+        assert (await fill(browser, written)).status == 200
+        ends = [f"{BATCHES}/{each}/{end}" for each in (written, given_up) for end in ("seal", "abort")]
         body = {"runCount": 1, "reason": "no"}
 
         assert [(await other.post(end, body)).status for end in ends] == [403] * 4

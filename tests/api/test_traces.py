@@ -7,6 +7,7 @@ import pytest
 
 from oncue.engine import tracing
 from tests.api.client import Client
+from tests.api.tokens import bearing
 
 AT = datetime.datetime(2030, 1, 31, tzinfo=datetime.UTC)
 
@@ -33,6 +34,26 @@ async def _trace(client: Client, run: str) -> dict[str, Any]:
     assert reply.status == 200, reply
     found: dict[str, Any] = reply.body["trace"]
     return found
+
+
+async def test_token_of_a_run_shows_what_the_run_has_led_to(client: Client) -> None:
+    worker = await client.announce("parent", "child")
+    root = await client.trigger("parent")
+    (held,) = (await client.claim(worker))["assignments"]
+    parent = {"parentRunId": root, "parentEpoch": held["epoch"], "parentWorkerId": worker}
+    first, second = [await client.trigger("child", tags=[tag], **parent) for tag in ("a", "b")]
+    await _log(client, root, "begun")
+    await _log(client, first, "of a")
+    await _log(client, second, "of b")
+
+    async def shown(scope: str, run: str) -> list[str]:
+        async with bearing(client, scope) as browser:
+            top = (await _trace(browser, run))["rootSpan"]
+            return [top["runId"], *(each["data"]["message"] for each in top["children"])]
+
+    assert await shown("read:tags:b", second) == [second, "of b"]
+    assert await shown(f"read:runs:{root}", root) == [root, "child", "child", "begun"]
+    assert await shown("read:runs", second) == [root, "child", "child", "begun"]
 
 
 async def test_family_is_a_tree_whichever_member_is_asked_for(client: Client) -> None:

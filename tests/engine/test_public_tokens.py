@@ -97,9 +97,11 @@ async def test_used_tokens_are_remembered_until_they_expire(engine: Engine) -> N
     await use(engine, await token(engine, lasts=HOUR), "a")
     count = "select count(*) from oncue.one_time_tokens"
 
-    await engine.run(one_time_tokens.forget)
-    before = await engine.pool.fetchval(count)
-    await engine.advance(2 * HOUR)
-    await engine.run(one_time_tokens.forget)
+    left = []
+    for _ in range(3):
+        await engine.run(one_time_tokens.forget)
+        left.append(await engine.pool.fetchval(count))
+        await engine.advance(1.1 * HOUR)
 
-    assert (before, await engine.pool.fetchval(count)) == (1, 0)
+    # A server whose clock is behind may let its bearer through for a while.
+    assert left == [1, 1, 0]

@@ -72,6 +72,12 @@ def may_batch_anything(call: Call) -> bool:
     return token is None or token.scopes.cover("batchTrigger", *(Resource(type_) for type_ in _OF_TASKS))
 
 
+def may_read_any_run(call: Call) -> bool:
+    """Whether a caller may read every run."""
+    token = call.caller.token
+    return token is None or token.scopes.cover("read", Resource("runs"))
+
+
 def may_fill(call: Call) -> Callable[[str], None] | None:
     """Return what is to be called with the task of every item that is sent to the path's batch; None: nothing.
 

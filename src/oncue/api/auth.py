@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from oncue.api.memory import Memory
 from oncue.api.signing import Signer
 from oncue.engine import environments
 from oncue.engine.environments import KeyHolder
@@ -60,11 +61,6 @@ class Caller(NamedTuple):
     """None: the secret key itself was sent."""
 
 
-class _Remembered(NamedTuple):
-    holder: KeyHolder | None
-    until: float
-
-
 class Keys:
     """Secret keys, as far as they were seen lately, and the tokens that were made for them."""
 
@@ -79,8 +75,9 @@ class Keys:
             signer: Checks tokens.
             clock: Seconds; what a remembered answer's age is measured by.
         """
-        self._find, self._find_by_id, self._signer, self._clock = find, find_by_id, signer, clock
-        self._seen: dict[bytes | int, _Remembered] = {}
+        self._signer = signer
+        self._by_hash = Memory(find, lasts=_lasts, clock=clock, most=_MOST)
+        self._by_id = Memory(find_by_id, lasts=_lasts, clock=clock, most=_MOST)
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """Return who calls.
@@ -99,36 +96,27 @@ class Keys:
             raise Unauthorized(f"the Authorization header holds no bearer key; {_ADVICE}")
         if sent.count(".") == _FULL_STOPS:
             return await self._bearer_of(sent)
-        digest = environments.key_hash(sent)
-        remembered = self._seen.get(digest)
-        if remembered is None or remembered.until <= self._clock():
-            remembered = self._remember(digest, await self._find(digest))
-        if remembered.holder is None:
+        holder = await self._by_hash.get(environments.key_hash(sent))
+        if holder is None:
             raise Unauthorized(f"the API key is not known here, or was revoked; {_ADVICE}")
-        return Caller(remembered.holder.environment, remembered.holder.key_id)
+        return Caller(holder.environment, holder.key_id)
 
     def forget(self) -> None:
         """Ask the database again from now on: keys were made or revoked."""
-        self._seen.clear()
+        self._by_hash.forget()
+        self._by_id.forget()
         self._signer.forget()
 
     async def _bearer_of(self, token: str) -> Caller:
         claims = await self._signer.verify(token)
-        remembered = self._seen.get(claims.key)
-        if remembered is None or remembered.until <= self._clock():
-            remembered = self._remember(claims.key, await self._find_by_id(claims.key))
-        holder = remembered.holder
+        holder = await self._by_id.get(claims.key)
         if holder is None or str(holder.id) != claims.sub:
             raise Unauthorized("the public access token counts no more: the API key that asked for it was revoked")
         return Caller(holder.environment, holder.key_id, _token(token, claims))
 
-    def _remember(self, name: bytes | int, holder: KeyHolder | None) -> _Remembered:
-        lasts = _UNKNOWN_SECONDS if holder is None else _KNOWN_SECONDS
-        remembered = _Remembered(holder, self._clock() + lasts)
-        if len(self._seen) >= _MOST:
-            self._seen.clear()
-        self._seen[name] = remembered
-        return remembered
+
+def _lasts(holder: KeyHolder | None) -> float:
+    return _UNKNOWN_SECONDS if holder is None else _KNOWN_SECONDS
 
 
 def _token(token: str, claims: Claims) -> PublicToken:

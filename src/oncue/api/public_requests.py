@@ -15,10 +15,12 @@ from oncue.api.calls import Call
 from oncue.engine.requests import OneTimeToken
 from oncue.protocol import codec
 from oncue.protocol.errors import PermissionDenied
-from oncue.protocol.triggers import BatchItem, CreateBatchRequest, QueueOption, TriggerOptions, TriggerRequest
+from oncue.protocol.runs import ReplayRequest
+from oncue.protocol.triggers import BatchItem, CreateBatchRequest, QueueOption, TriggerRequest
 
 _PARENT: Final = "a public access token cannot speak for a run; leave out parentRunId and what belongs to it"
 _STORED: Final = "a public access token cannot name a document in the object store; send the payload itself"
+_OPEN: Final = "a public access token cannot create an open batch; say how many items it has, as runCount"
 _LIMIT: Final = "a public access token cannot change the limit of a queue; leave out concurrencyLimit"
 
 
@@ -33,7 +35,7 @@ def trigger(call: Call, request: TriggerRequest) -> TriggerRequest:
     options = request.options
     if options.parent_run_id is not None or options.resume_parent_on_completion:
         raise PermissionDenied(_PARENT)
-    _check(options)
+    _check(options.payload_type, options.queue)
     return msgspec.structs.replace(request, options=msgspec.structs.replace(options, run_id=None))
 
 
@@ -47,6 +49,8 @@ def batch(call: Call, request: CreateBatchRequest) -> CreateBatchRequest:
         return request
     if request.parent_run_id is not None or request.resume_parent_on_completion:
         raise PermissionDenied(_PARENT)
+    if request.open:
+        raise PermissionDenied(_OPEN)
     key = request.idempotency_key
     if key is not None:
         # With its tasks (wire contract §2.2), so that it leads to no batch of tasks which the token does not name.
@@ -62,8 +66,19 @@ def item(call: Call, item_: BatchItem) -> BatchItem:
         PermissionDenied: It says what a token's bearer may not say.
     """
     if call.caller.token is not None:
-        _check(item_.options)
+        _check(item_.options.payload_type, item_.options.queue)
     return item_
+
+
+def replay(call: Call, request: ReplayRequest) -> ReplayRequest:
+    """Return a replay as its caller may ask for it.
+
+    Raises:
+        PermissionDenied: It says what a token's bearer may not say.
+    """
+    if call.caller.token is not None:
+        _check(request.payload_type, request.queue)
+    return request
 
 
 def request_key(call: Call, what: Literal["run", "batch"]) -> str | None:
@@ -83,11 +98,11 @@ def one_time(call: Call) -> OneTimeToken | None:
     return None if call.caller.token is None else call.caller.token.one_time
 
 
-def _check(options: TriggerOptions) -> None:
-    if options.payload_type == codec.STORE:
+def _check(payload_type: str | None, queue: str | QueueOption | None) -> None:
+    if payload_type == codec.STORE:
         # Only secret keys can store one: it is somebody else's, and the run would show where it is.
         raise PermissionDenied(_STORED)
-    match options.queue:
+    match queue:
         case QueueOption(concurrency_limit=int()):
             raise PermissionDenied(_LIMIT)
         case QueueOption(name=name) if getattr(name, "concurrency_limit", None) is not None:

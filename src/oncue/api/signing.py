@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import jwt
 import msgspec
 
+from oncue.api.memory import Memory
 from oncue.engine.signing_keys import SigningKey
 from oncue.protocol.errors import Unauthorized
 from oncue.protocol.public_tokens import AUDIENCE, ISSUER, Claims, Realtime
@@ -43,7 +44,8 @@ class _Known(NamedTuple):
     """Of the key that signs."""
     head: bytes
     """Of its tokens, encoded, with the full stop."""
-    until: float
+    asked: float
+    """When the database was asked for them."""
 
 
 class Signer:
@@ -64,8 +66,7 @@ class Signer:
             age: Seconds; what the age of remembered keys is measured by.
         """
         self._load, self._clock, self._age = load, clock, age
-        self._known: _Known | None = None
-        self._asked = -_UNKNOWN_SECONDS
+        self._memory = Memory[None, _Known](self._ask, lasts=lambda _: _KNOWN_SECONDS, clock=age)
 
     def now(self) -> int:
         """Return the moment, in seconds since 1970."""
@@ -95,9 +96,7 @@ class Signer:
             one_time: It makes a run or a batch once.
             realtime: What subscriptions made with it are not shown.
         """
-        known = self._known
-        if known is None or known.until <= self._age():
-            known = await self._ask()
+        known = await self._memory.get(None)
         claims = Claims(
             iss=ISSUER,
             aud=AUDIENCE,
@@ -136,32 +135,27 @@ class Signer:
 
     def forget(self) -> None:
         """Ask the database again from now on: keys were made or retired."""
-        self._known = None
-        self._asked = -_UNKNOWN_SECONDS
+        self._memory.forget()
 
     async def _secret_of(self, token: str) -> bytes:
         try:
             kid = jwt.get_unverified_header(token).get("kid")
         except (jwt.InvalidTokenError, RecursionError):
             raise _invalid() from None
-        known = self._known
-        if known is None or known.until <= self._age():
-            known = await self._ask()
-        if kid not in known.keys and self._asked + _UNKNOWN_SECONDS <= self._age():
+        known = await self._memory.get(None)
+        if kid not in known.keys and known.asked + _UNKNOWN_SECONDS <= self._age():
             # Another server may have begun to sign with a key that we have not heard of.
-            known = await self._ask()
+            known = await self._memory.get(None, instead_of=known)
         secret = known.keys.get(kid) if isinstance(kid, str) else None
         if secret is None:
             raise _invalid()
         return secret
 
-    async def _ask(self) -> _Known:
+    async def _ask(self, _: None) -> _Known:
         keys = await self._load()
         signing = keys[0]
         head = _base64(_encode({"alg": _ALGORITHM, "kid": signing.kid})) + b"."
-        self._asked = self._age()
-        self._known = _Known({key.kid: key.secret for key in keys}, signing.secret, head, self._asked + _KNOWN_SECONDS)
-        return self._known
+        return _Known({key.kid: key.secret for key in keys}, signing.secret, head, self._age())
 
 
 def _base64(content: bytes) -> bytes:

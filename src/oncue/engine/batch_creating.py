@@ -88,7 +88,9 @@ async def create(
         waits=request.resume_parent_on_completion,
         call_key=request.call_key,
     )
-    await one_time_tokens.spend_on_batch(tx, environment, one_time, request_key)
+    used_before = await one_time_tokens.spend_on_batch(tx, environment, one_time, request_key)
+    if used_before is not None:
+        return await _made_by_token(tx, environment, used_before)
     batch = ids.parse(ids.BATCH, request.id or ids.new_batch_id())
     if request.id is None and request_key is not None:
         batch = (await request_keys.first_meant(tx, environment, {request_key: batch}))[request_key].target_id
@@ -108,13 +110,7 @@ async def create(
     await one_time_tokens.bind(tx, environment, one_time, target)
     if parent is not None and parent.waits:
         await _park_parent(tx, environment, parent, target, is_new=created is not None, effects=effects)
-    response = CreateBatchResponse(
-        ids.show(ids.BATCH, target),
-        request.run_count if replayed is None or replayed.open else replayed.run_count,
-        is_cached=replayed is not None and replayed.is_sealed,
-        idempotency_key=request.idempotency_key,
-    )
-    return Created(response, is_new=created is not None)
+    return Created(_shown(target, request, replayed), is_new=created is not None)
 
 
 def check(request: CreateBatchRequest, max_items: int = limits.MAX_BATCH_ITEMS) -> None:
@@ -177,6 +173,22 @@ async def _replayed(tx: Tx, environment: Environment, request: CreateBatchReques
             f"has {request.run_count}; use another key"
         )
     return row
+
+
+def _shown(batch: uuid.UUID, request: CreateBatchRequest, replayed: BatchRow | None) -> CreateBatchResponse:
+    return CreateBatchResponse(
+        ids.show(ids.BATCH, batch),
+        request.run_count if replayed is None or replayed.open else replayed.run_count,
+        is_cached=replayed is not None and replayed.is_sealed,
+        idempotency_key=request.idempotency_key,
+    )
+
+
+async def _made_by_token(tx: Tx, environment: Environment, batch: uuid.UUID) -> Created:
+    """Answer a request that is delivered again: with the batch that its token made, whatever it says this time."""
+    row = batch_rows.usable(await batch_rows.load(tx, environment, batch), batch)
+    response = CreateBatchResponse(ids.show(ids.BATCH, batch), row.run_count, is_cached=row.is_sealed)
+    return Created(response, is_new=False)
 
 
 async def _made_before(

@@ -61,14 +61,22 @@ async def spent(tx: Tx, environment: Environment, runs: Sequence[NewRun]) -> lis
     return [None if run.one_time is None or next(allowed) else _refusal(f"trigger {run.task}") for run in runs]
 
 
-async def spend_on_batch(tx: Tx, environment: Environment, token: OneTimeToken | None, request_key: str | None) -> None:
+async def spend_on_batch(
+    tx: Tx, environment: Environment, token: OneTimeToken | None, request_key: str | None
+) -> uuid.UUID | None:
     """Use up the token of a request that makes a batch, if it has one.
+
+    Returns:
+        The batch that the token has made already, where the same request is delivered again.
 
     Raises:
         UnprocessableRequest: Another request has used it.
     """
-    if token is not None and not all(await _take_all(tx, environment, [(token, request_key)])):
+    if token is None:
+        return None
+    if not all(await _take_all(tx, environment, [(token, request_key)])):
         raise _refusal("batch trigger")
+    return await batch_of(tx, environment, token)
 
 
 async def bind(tx: Tx, environment: Environment, token: OneTimeToken | None, batch: uuid.UUID) -> None:
@@ -84,7 +92,7 @@ async def batch_of(tx: Tx, environment: Environment, token: OneTimeToken) -> uui
 
 
 async def forget(tx: Tx) -> None:
-    """Drop what is known of tokens that have expired."""
+    """Drop what is known of tokens that expired an hour ago or more."""
     await _forget(tx)
 
 

@@ -68,8 +68,8 @@ _read_family = _sql.many("read_family", FamilyRun)
 _read_lines = _sql.many("read_lines", FamilyLine)
 
 
-async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
-    """Return the whole family of a run from its root.
+async def read(tx: Tx, environment: Environment, run: uuid.UUID, *, whole: bool = True) -> Trace:
+    """Return the family of a run: all of it, or what is below the run.
 
     At most ``MOST_RUNS`` runs, ``MOST_LEVELS`` levels and ``MOST_LINES`` lines.
 
@@ -79,7 +79,8 @@ async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
     root = await _find_root(tx, env_id=environment.id, run_id=run)
     if root is None:
         raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
-    runs = await _read_family(tx, env_id=environment.id, root_id=root.run_id, levels=MOST_LEVELS, limit=MOST_RUNS + 1)
+    top = root.run_id if whole else run
+    runs = await _read_family(tx, env_id=environment.id, root_id=top, levels=MOST_LEVELS, limit=MOST_RUNS + 1)
     shown = [each for each in runs[:MOST_RUNS] if each.depth < MOST_LEVELS]
     known = {each.id: each for each in shown}
     lines = await _read_lines(tx, env_id=environment.id, run_ids=list(known), limit=MOST_LINES + 1)
@@ -87,13 +88,13 @@ async def read(tx: Tx, environment: Environment, run: uuid.UUID) -> Trace:
     for line in lines[:MOST_LINES]:
         spans[line.run_id].children.append(_of_line(known[line.run_id], line))
     for each in shown:
-        if each.parent_id is not None and each.id != root.run_id:
+        if each.parent_id is not None and each.id != top:
             spans[each.parent_id].children.append(spans[each.id])
     for span in spans.values():
         span.children.sort(key=lambda child: child.data.start_time)
     return Trace(
         trace_id=root.run_id.hex,
-        root_span=spans[root.run_id],
+        root_span=spans[top],
         truncated=len(shown) < len(runs) or len(lines) > MOST_LINES,
     )
 

@@ -27,7 +27,7 @@ async def replay(call: Call, request: ReplayRequest) -> Answer:
     """Make a run that is asked to do what another one was."""
     wish = replaying.plan(
         ids.parse(ids.RUN, call.parameters["run"]),
-        request,
+        public_requests.replay(call, request),
         request_key=public_requests.request_key(call, "run"),
         one_time=public_requests.one_time(call),
     )
