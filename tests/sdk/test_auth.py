@@ -160,7 +160,9 @@ def test_other_arguments_are_checked_at_the_call(api: FakeApi, arguments: Any, r
 
 
 async def test_refusal_of_the_server_is_raised(api: FakeApi) -> None:
-    api.prepare(ROUTE, Reply(403, {"error": "no", "code": "permission_denied"}, {"x-should-retry": "false"}))
+    api.prepare(
+        ROUTE, Reply(403, {"error": "no", "code": "unauthorized", "param": "access_token"}, {"x-should-retry": "false"})
+    )
 
     with pytest.raises(PermissionDenied):
         await auth.create_public_token(["read:runs"])

@@ -45,11 +45,13 @@ async def for_waitpoint(call: Call, token: str) -> Headers:
 async def _headers(call: Call, granted: list[str], lifetime: int) -> Headers:
     signer, caller = call.services.signer, call.caller
     hidden = () if caller.token is None else caller.token.hidden_columns
+    now = signer.now()
     token = await signer.sign(
         caller.environment.id,
         caller.key_id,
         granted,
-        expires=signer.now() + lifetime,
+        expires=now + lifetime,
+        issued=now,
         realtime=Realtime(list(hidden)) if hidden else None,
     )
     return (_TOKEN, token), (_CLAIMS, encode(CommonClaims(str(caller.environment.id))))

@@ -22,7 +22,7 @@ from starlette.types import Receive, Send
 from oncue import telemetry
 from oncue.api.calls import Answer
 from oncue.api.rate_limiting import Standing
-from oncue.protocol.errors import ApiError, OncueError, RateLimited, Unavailable
+from oncue.protocol.errors import ApiError, OncueError, PermissionDenied, RateLimited, Unauthorized, Unavailable
 
 encode: Final = msgspec.json.Encoder().encode
 _NO_RETRY: Final = (b"x-should-retry", b"false")
@@ -31,11 +31,15 @@ _FRAMES: Final = 8
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class ErrorBody(msgspec.Struct, frozen=True):
+class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong, in words and as a stable code."""
 
     error: str
     code: str
+    param: str | None = None
+    """What of the request is wrong; of a refusal for want of rights."""
+    type: str | None = None
+    """The kind of refusal, likewise."""
 
 
 class RateLimitBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -102,6 +106,11 @@ def refusal(status: int, message: str, code: str, *, headers: tuple[tuple[bytes,
     return Answer(ErrorBody(message, code), status, headers)
 
 
+def _without_rights(message: str) -> Answer:
+    body = ErrorBody(message, Unauthorized.code, param="access_token", type="authorization")
+    return Answer(body, HTTPStatus.FORBIDDEN, (_NO_RETRY,))
+
+
 def rate_limited(message: str, standing: Standing) -> Answer:
     """Return the answer that says when to come back; its rate-limit headers are those of every answer."""
     seconds = max(1, math.ceil(standing.wait_s))
@@ -133,6 +142,8 @@ def rate_limit_headers(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
 def from_error(error: Exception, *, method: str, path: str) -> Answer:
     """Return the answer for an error, and log it if nobody foresaw it."""
     match error:
+        case PermissionDenied():
+            return _without_rights(error.message)
         case Unavailable():
             return refusal(error.status, error.message, error.code, headers=(_RETRY_AFTER,))
         case ApiError(status=status) if status:

@@ -297,5 +297,8 @@ def from_response(
         reset_at: From ``x-ratelimit-reset``, if there was one.
     """
     fallback = ServerError if status >= 500 else ApiError  # noqa: PLR2004 - the class of statuses, as HTTP has it
+    if (status, code) == (PermissionDenied.default_status, Unauthorized.code):
+        # How the contract says it: its code is that of a wrong key.
+        code = PermissionDenied.code
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(status) or fallback
     return cls(message, status=status, reset_at=reset_at)
