@@ -81,3 +81,16 @@ async def test_payload_over_the_limit_is_refused(client: Client) -> None:
     error = await client.refused("large.tooLarge", 11 * MB)
 
     assert "10,485,760" in error["message"]
+
+
+async def test_awkward_names_and_values_fail_no_run(each_client: Client) -> None:
+    at = TYPES["date"].removeprefix("datetime ")
+
+    assert await each_client("values.awkward") == {
+        "a.b": TYPES["date"],
+        "inner": f"dict {{'v.w': None, 'x.y': {at}}}",
+        "c\\d": TYPES["date"],
+        "objects": "list [{'a': 1}]",
+        "pairs": "list [[{'k': 1}, 2]]",
+        "late": "str '+012345-01-01T00:00:00.000Z'",
+    }

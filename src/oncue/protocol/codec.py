@@ -8,14 +8,13 @@ fits a task's annotation is decided in ``sdk/schema.py``.
 Source: wire contract §1.8.
 """
 
-import datetime
 import decimal
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from oncue.protocol import super_json
 from oncue.protocol.errors import BadRequest
 
 JSON: Final = "application/json"
@@ -100,14 +99,14 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
         checked(value, "payload")
         content = _decode(value)
     if type_ in (JSON, SUPER_JSON) and not isinstance(content, str):
-        return bytes(value), type_
+        return _wrapped(bytes(value), type_)
     if type_ == STORE and not (isinstance(content, str) and content):
         raise BadRequest(f"payload: expected the path of a stored packet, as payloadType is {STORE}")
     match type_, content:
         case (("application/json" | "application/super+json"), str(text)):
             inner = text.encode()
             checked(inner, "payload")
-            return inner, type_
+            return _wrapped(inner, type_)
         case "text/plain", str():
             return bytes(value), JSON
         case "application/store", str(path) if path:
@@ -120,11 +119,20 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
             raise BadRequest(message)
 
 
+def _wrapped(document: bytes, type_: str) -> tuple[bytes, str]:
+    if type_ == SUPER_JSON:
+        try:
+            super_json.plain(document)
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"payload is not {SUPER_JSON}, an object with json and perhaps meta: {error}") from None
+    return document, type_
+
+
 def plain(document: bytes | msgspec.Raw, type_: str) -> msgspec.Raw:
     """Return a document as ordinary JSON: what ``runs.retrieve`` shows."""
     if type_ != SUPER_JSON:
         return msgspec.Raw(document)
-    return msgspec.json.decode(document, type=_SuperJson).json
+    return super_json.plain(document)
 
 
 def restore(document: bytes | msgspec.Raw, type_: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -134,80 +142,10 @@ def restore(document: bytes | msgspec.Raw, type_: str) -> Any:  # noqa: ANN401 -
         BadRequest: It is not valid JSON.
     """
     try:
-        if type_ != SUPER_JSON:
-            return _decode(document)
-        wrapped = msgspec.json.decode(document, type=_SuperJson)
-        value = _decode(wrapped.json)
+        return super_json.read(document) if type_ == SUPER_JSON else _decode(document)
     except (msgspec.DecodeError, RecursionError) as error:
         message = f"the document is not valid JSON: {error}"
         raise BadRequest(message) from None
-    return _annotate(value, wrapped.meta.values) if wrapped.meta and wrapped.meta.values else value
-
-
-class _Meta(msgspec.Struct, frozen=True):
-    """What SuperJSON says of the values: a tree of path to type names."""
-
-    values: Any = None
-
-
-class _SuperJson(msgspec.Struct, frozen=True):
-    """SuperJSON's wrapper."""
-
-    json: msgspec.Raw
-    meta: _Meta | None = None
-
-
-def _annotate(value: Any, tree: Any) -> Any:  # noqa: ANN401 - walks any JSON value
-    """Apply SuperJSON's tree: ``["Date"]`` at a leaf, ``["set", {...}]`` or ``{"a.b": ["Date"]}`` above."""
-    if isinstance(tree, list):
-        inner = _annotate(value, tree[1]) if len(tree) > 1 else value
-        return _converted(inner, tree[0])
-    for path, below in tree.items():
-        value = _at(value, _segments(path), below)
-    return value
-
-
-def _at(value: Any, segments: list[str], below: Any) -> Any:  # noqa: ANN401 - walks any JSON value
-    if not segments:
-        return _annotate(value, below)
-    key: Any = int(segments[0]) if isinstance(value, list) else segments[0]
-    value[key] = _at(value[key], segments[1:], below)
-    return value
-
-
-def _segments(path: str) -> list[str]:
-    r"""Split at dots; ``\.`` is a dot inside a key, ``\\`` a backslash."""
-    segments, current, characters = [], "", iter(path)
-    for character in characters:
-        if character == "\\":
-            current += next(characters, "")
-        elif character == ".":
-            segments.append(current)
-            current = ""
-        else:
-            current += character
-    return [*segments, current]
-
-
-def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401 - any JSON value
-    convert = _CONVERSIONS.get(kind) if isinstance(kind, str) else None
-    return convert(value) if convert else value
-
-
-_CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
-    "Date": datetime.datetime.fromisoformat,
-    "bigint": int,
-    "set": lambda items: {_hashable(item) for item in items},
-    "map": lambda pairs: {_hashable(key): item for key, item in pairs},
-    "undefined": lambda _: None,
-    "number": lambda name: {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf"), "-0": -0.0}[
-        name
-    ],
-}
-
-
-def _hashable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
 
 
 def _fallback(value: Any) -> Any:  # noqa: ANN401 - msgspec's enc_hook takes anything

@@ -47,3 +47,16 @@ export async function replayedWith() {
   const again = await runs.replay(run.id, { payload: { date: VALUES.date, set: VALUES.set } });
   return (await outcome(again)).output;
 }
+
+export async function awkward() {
+  const at = VALUES.date;
+  const values = {
+    "a.b": at,
+    inner: { "v.w": undefined, "x.y": at },
+    "c\\d": at,
+    objects: new Set([{ a: 1 }]),
+    pairs: new Map([[{ k: 1 }, 2]]),
+    late: new Date("+012345-01-01T00:00:00.000Z"),
+  };
+  return (await outcome(await tasks.trigger("tells-types", values))).output;
+}
