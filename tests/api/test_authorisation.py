@@ -76,7 +76,10 @@ ROWS = {
         200, 404, Scopes("read:batch:{batch}", "read:runs", f"read:batch:{OTHER_BATCH}", "write:batch:{batch}")
     ),
     "PUT /api/v2/packets/{name}": Row(200, 200),
-    "GET /api/v1/packets/{path}": Row(200, 200, Scopes("read:runs", "read:tasks", "read:runs:{run}", "write:runs")),
+    # The path itself says what is meant; whoever may read runs of some kind has it from one of them.
+    "GET /api/v1/packets/{path}": Row(
+        200, 200, Scopes("read:runs:{run}", "read:tags", "read:queues:{run}", "write:runs:{run}")
+    ),
     "GET /api/v1/runs/{run}/packets/{kind}": Row(404, 404, READ_RUN),
     "GET /api/v3/runs/{run}": Row(200, 404, READ_RUN),
     "GET /api/v1/runs": Row(

@@ -35,12 +35,16 @@ async def test_failed_run_is_followed_to_its_error(client: Client) -> None:
     assert (found["last"]["error"]["name"], found["last"]["error"]["message"]) == ("ValueError", "oh")
 
 
+async def test_token_of_a_handle_follows_a_large_run(each_client: Client) -> None:
+    assert await each_client("realtime.followedByBearer", 700_000) == [700_000, 700_000]
+
+
 async def test_skipped_columns_do_not_arrive(client: Client) -> None:
     asked = {"id": "my-task", "payload": 1, "subscribe": {"skipColumns": ["payload", "output"]}}
 
     last = (await client("realtime.followed", asked))["last"]
 
-    assert "output" not in last or last["output"] is None
+    assert [last.get(column) for column in ("payload", "output")] == [None, None]
     assert last["status"] == "COMPLETED"
 
 

@@ -200,7 +200,8 @@ async def _may_complete(call: Call, scopes: Scopes) -> bool:
 
 
 async def _may_fetch(_: Call, scopes: Scopes) -> bool:
-    return scopes.cover("read", Resource("runs"), Resource("tasks"))
+    # The path is in the run, and nobody can guess one: who has it could read the run.
+    return scopes.name("read", _OF_RUNS)
 
 
 def _denied(said: str) -> PermissionDenied:
@@ -217,7 +218,7 @@ run_writing: Final = _run("write", ("runs", "tasks"))
 run_listing: Final = Need(f"read:runs, or read:tasks:<task> for every task of {_TASK_FILTER}", _may_list_runs)
 run_following: Final = Need("read:tags:<tag> for one of tags, or read:runs", _may_follow_tags)
 key_reset: Final = _collection("write", "runs")
-packet_reading: Final = Need("read:runs or read:tasks", _may_fetch)
+packet_reading: Final = Need("to read a run, such as read:runs:<run>", _may_fetch)
 queue_reading: Final = _collection("read", "queues")
 queue_writing: Final = _collection("write", "queues")
 waitpoint_completion: Final = Need("write:waitpoints:<token>", _may_complete)

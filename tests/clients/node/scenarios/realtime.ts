@@ -1,6 +1,6 @@
 // Subscriptions and streams, as pages and backends follow runs.
 
-import { batch, runs, streams, tasks } from "@trigger.dev/sdk";
+import { auth, batch, runs, streams, tasks } from "@trigger.dev/sdk";
 
 // The statuses of a run in order, and how it ended. Clients before 4.8 do not end their iteration with the run.
 export async function followed({ id, payload, options, subscribe, breaks }) {
@@ -17,6 +17,18 @@ export async function followed({ id, payload, options, subscribe, breaks }) {
     }
   }
   return { statuses, last };
+}
+
+// A page follows a large run with nothing but the token of its handle.
+export async function followedByBearer(length: number) {
+  const handle = await tasks.trigger("my-task", "x".repeat(length));
+  return await auth.withAuth({ accessToken: handle.publicAccessToken }, async () => {
+    for await (const run of runs.subscribeToRun(handle.id)) {
+      if (run.isCompleted) {
+        return [run.payload.length, run.output.length];
+      }
+    }
+  });
 }
 
 export async function tagged({ tag, id, payloads }) {
