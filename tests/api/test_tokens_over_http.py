@@ -81,7 +81,7 @@ async def test_list_pages_and_filters(client: Client) -> None:
         ("GET ?page[size]=0", None, 400, "expected 1 to 100"),
         ("GET ?page[size]=0000001000000", None, 400, "expected 1 to 100"),
         (f"GET ?page[size]={'1' * 5_000}", None, 400, "expected 1 to 100"),
-        ("GET /nonsense", None, 400, "is not a waitpoint id"),
+        ("GET /nonsense", None, 404, "is not a waitpoint id"),
         ("GET /waitpoint_06f4x0m7c2d8k5t9p3q6r1s8v2", None, 404, "no token waitpoint_"),
         ("POST /waitpoint_06f4x0m7c2d8k5t9p3q6r1s8v2/complete", {}, 404, "no token waitpoint_"),
         ("POST /waitpoint_06f4x0m7c2d8k5t9p3q6r1s8v2/callback/abc", {}, 401, "belongs to no token"),

@@ -10,7 +10,7 @@ from tests.clients.client import Client
     [
         ("unknownRun", "NotFoundError", 404, "no run run_0000"),
         ("unknownBatch", "NotFoundError", 404, "batch_0000"),
-        ("noRunId", "BadRequestError", 400, "'nonsense' is not a run id"),
+        ("noRunId", "NotFoundError", 404, "'nonsense' is not a run id"),
         ("unknownStatus", "BadRequestError", 400, "filter[status]: found 'DONE'"),
         ("tooManyTags", "UnprocessableEntityError", 422, "11"),
         ("badDebounce", "UnprocessableEntityError", 422, "maxDelay"),

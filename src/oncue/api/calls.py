@@ -5,6 +5,7 @@ does by the piece it pays for with tokens of a rate limit.
 """
 
 import datetime
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -18,7 +19,8 @@ from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
 from oncue.engine.rate_limits import PUBLIC_REQUESTS, REQUESTS, Kind, Owner
 from oncue.engine.rows import Environment
-from oncue.protocol.errors import ApiError, BadRequest, RateLimited
+from oncue.protocol import ids
+from oncue.protocol.errors import ApiError, BadRequest, NotFound, RateLimited
 
 REQUEST_KEY: Final = b"x-trigger-request-idempotency-key"
 _MAX_REQUEST_KEY_LENGTH: Final = 256
@@ -87,6 +89,22 @@ class Call:
             if "\0" in value:
                 raise BadRequest(f"query parameter {name[:60]!r} holds a NUL character, which cannot be stored")
         return found
+
+    def id_of(self, prefix: str, parameter: str) -> uuid.UUID:
+        """Return the id that the path holds.
+
+        Args:
+            prefix: Of what kind of thing, such as ``ids.RUN``.
+            parameter: Its name in the path.
+
+        Raises:
+            NotFound: No server gives out such ids, so that there is nothing of the kind. Official clients tell what is
+                not there by 404, also of ids that another server gave.
+        """
+        try:
+            return ids.parse(prefix, self.parameters[parameter])
+        except BadRequest as error:
+            raise NotFound(f"no such {parameter}: {error.message}") from None
 
     @property
     def request_key(self) -> str | None:

@@ -27,7 +27,7 @@ def by_any_name(handle: Callable[[Call, Body], Awaitable[Answer]]) -> Callable[[
         try:
             return await handle(call, body)
         except NotFound:
-            item = ids.parse(ids.RUN, call.parameters["run"])
+            item = call.id_of(ids.RUN, "run")
             run = await call.services.read(lambda tx: batch_links.run_of(tx, call.environment, item))
             if run is None:
                 raise

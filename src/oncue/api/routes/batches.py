@@ -26,7 +26,7 @@ from oncue.engine.batch_rows import BatchRow
 from oncue.engine.batches import Filled
 from oncue.engine.rate_limits import BATCH_ITEMS
 from oncue.protocol import ids, limits
-from oncue.protocol.errors import ApiError, BadRequest
+from oncue.protocol.errors import ApiError, BadRequest, NotFound, UnprocessableRequest
 from oncue.protocol.triggers import (
     AbortBatchRequest,
     AbortBatchResponse,
@@ -66,7 +66,7 @@ async def fill(call: Call, _: None) -> Answer:
     if media_type not in _NDJSON:
         message = f"Content-Type is {media_type[:60]!r}; expected application/x-ndjson"
         raise BadRequest(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    batch = _to_fill(call)
     stored = await call.services.read(lambda tx: batch_rows.load(tx, call.environment, batch))
     check_item = access.may_fill(call)
     # Who may send items of some tasks hears of the batch only once such an item has come.
@@ -87,7 +87,7 @@ async def fill(call: Call, _: None) -> Answer:
 
 async def seal(call: Call, request: SealBatchRequest) -> Answer:
     """Close an open batch: all its items were sent."""
-    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    batch = _to_fill(call)
     return Answer(
         await call.services.write(
             lambda tx, effects: batches.close(tx, call.environment, batch, run_count=request.run_count, effects=effects)
@@ -97,7 +97,7 @@ async def seal(call: Call, request: SealBatchRequest) -> Answer:
 
 async def abort(call: Call, request: AbortBatchRequest) -> Answer:
     """Give a batch up that cannot be filled."""
-    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    batch = _to_fill(call)
     return Answer(
         await call.services.write(
             lambda tx, effects: giving_up.give_up(tx, call.environment, batch, reason=request.reason, effects=effects)
@@ -107,8 +107,20 @@ async def abort(call: Call, request: AbortBatchRequest) -> Answer:
 
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a batch."""
-    batch = ids.parse(ids.BATCH, call.parameters["batch"])
+    batch = call.id_of(ids.BATCH, "batch")
     return Answer(await call.services.read(lambda tx: batch_reading.retrieve(tx, call.environment, batch)))
+
+
+def _to_fill(call: Call) -> uuid.UUID:
+    """Return the batch that the path names.
+
+    Raises:
+        UnprocessableRequest: It can be none; as of one that is not there. Source: wire contract §2.3.
+    """
+    try:
+        return call.id_of(ids.BATCH, "batch")
+    except NotFound as error:
+        raise UnprocessableRequest(f"Batch not found: {error.message}") from None
 
 
 async def _create(call: Call, request: CreateBatchRequest) -> Created:

@@ -24,7 +24,7 @@ async def append(call: Call, request: LogsRequest) -> Answer:
 @named_runs.by_any_name
 async def read(call: Call, _: None) -> Answer:
     """Show a page of a run's lines."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     query = call.query
     limit = query_values.number(query, "limit", default=_PAGE, largest=_MOST)
     return Answer(

@@ -41,7 +41,7 @@ async def download(call: Call, _: None) -> Answer:
 @named_runs.by_any_name
 async def download_of_run(call: Call, _: None) -> Answer:
     """Say where a run's payload or output can be fetched."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     kind = call.parameters["kind"]
     if kind not in get_args(Kind):
         raise NotFound(f"a run has no {kind[:60]!r}; expected {' or '.join(get_args(Kind))}")

@@ -14,7 +14,7 @@ from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
 @named_runs.by_any_name
 async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     """Hold a delayed run until another moment."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     when = rescheduling.plan(request.delay)
     view = await call.services.write(
         lambda tx, effects: rescheduling.reschedule(tx, call.environment, run, when, effects=effects)
@@ -26,7 +26,7 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
 async def replay(call: Call, request: ReplayRequest) -> Answer:
     """Make a run that is asked to do what another one was."""
     wish = replaying.plan(
-        ids.parse(ids.RUN, call.parameters["run"]),
+        call.id_of(ids.RUN, "run"),
         public_requests.replay(call, request),
         request_key=public_requests.request_key(call, "run"),
         one_time=public_requests.one_time(call),

@@ -13,14 +13,14 @@ from oncue.protocol.metadata import AddTagsRequest, AddTagsResponse, MetadataUpd
 @named_runs.by_any_name
 async def read_metadata(call: Call, _: None) -> Answer:
     """Show a run's metadata."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     return Answer(await call.services.read(lambda tx: run_metadata.read(tx, call.environment, run)))
 
 
 @named_runs.by_any_name
 async def change_metadata(call: Call, update: MetadataUpdate) -> Answer:
     """Change the metadata of a run, of its parent and of its root."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     wanted = run_metadata.plan(update)
     key = call.request_key
     return Answer(
@@ -33,7 +33,7 @@ async def change_metadata(call: Call, update: MetadataUpdate) -> Answer:
 @named_runs.by_any_name
 async def add_tags(call: Call, request: AddTagsRequest) -> Answer:
     """Add tags to a run."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     tags = run_tags.plan(request.tags)
     added = await call.services.write(
         lambda tx, effects: run_tags.add(tx, call.environment, run, tags, effects=effects)

@@ -54,7 +54,7 @@ class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
 @named_runs.by_any_name
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a run."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     view = await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run))
     return Answer(await run_views.addressed(call, view))
 
@@ -68,7 +68,7 @@ async def list_runs(call: Call, _: None) -> Answer:
 @named_runs.by_any_name
 async def cancel(call: Call, _: None) -> Answer:
     """Cancel a run; one that has ended stays as it is."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     await call.services.write(lambda tx, effects: cancellation.cancel(tx, call.environment, [run], effects=effects))
     return Answer(RunReference(ids.show(ids.RUN, run)))
 
@@ -76,7 +76,7 @@ async def cancel(call: Call, _: None) -> Answer:
 @named_runs.by_any_name
 async def result(call: Call, _: None) -> Answer:
     """Show how a run ended."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     ended = await call.services.read(lambda tx: reading.read_result(tx, call.environment, run))
     match ended:
         case None:

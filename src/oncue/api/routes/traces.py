@@ -13,7 +13,7 @@ from oncue.protocol.traces import TraceView
 @named_runs.by_any_name
 async def read(call: Call, _: None) -> Answer:
     """Show the family of a run; to who may read some runs only, the run and what it has led to."""
-    run = ids.parse(ids.RUN, call.parameters["run"])
+    run = call.id_of(ids.RUN, "run")
     whole = access.may_read_any_run(call)
     return Answer(TraceView(await call.services.read(lambda tx: tracing.read(tx, call.environment, run, whole=whole))))
 

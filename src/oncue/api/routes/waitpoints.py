@@ -55,7 +55,7 @@ async def create(call: Call, request: CreateTokenRequest) -> Answer:
 
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a token."""
-    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    token = call.id_of(ids.WAITPOINT, "token")
     return Answer(_shown(call, await call.services.read(lambda tx: tokens.retrieve(tx, call.environment, token))))
 
 
@@ -93,7 +93,7 @@ async def list_tokens(call: Call, _: None) -> Answer:
 
 async def complete(call: Call, request: CompleteTokenRequest) -> Answer:
     """Complete a token with a JSON value."""
-    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    token = call.id_of(ids.WAITPOINT, "token")
     output = bytes(request.data) or b"null"
     codec.checked(output, "data")
     await call.services.write(
@@ -104,7 +104,7 @@ async def complete(call: Call, request: CompleteTokenRequest) -> Answer:
 
 async def call_back(call: Call, _: None) -> Answer:
     """Complete a token by its address, without a key; a body that is no JSON counts as ``{}``."""
-    token = ids.parse(ids.WAITPOINT, call.parameters["token"])
+    token = call.id_of(ids.WAITPOINT, "token")
     environment = await call.services.read(lambda tx: tokens.called_back(tx, token, call.parameters["hash"]))
     body = await bodies.read(call, call.services.settings.max_body_bytes)
     output = body if _is_json(body) else b"{}"
