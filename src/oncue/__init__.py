@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from oncue.sdk.results import Failed as Failed
     from oncue.sdk.results import Ok as Ok
     from oncue.sdk.results import Result as Result
+    from oncue.sdk.run import FollowedRun as FollowedRun
     from oncue.sdk.run import Run as Run
     from oncue.sdk.settings import configure as configure
     from oncue.sdk.step import step as step
@@ -89,6 +90,7 @@ _HOMES: Final = {
     "Context": "oncue.sdk.context",
     "Debounce": "oncue.sdk.options",
     "Failed": "oncue.sdk.results",
+    "FollowedRun": "oncue.sdk.run",
     "Item": "oncue.sdk.items",
     "LeaseLost": _ERRORS,
     "NotFound": _ERRORS,
@@ -175,6 +177,7 @@ __all__ = [
     "Context",
     "Debounce",
     "Failed",
+    "FollowedRun",
     "Item",
     "LeaseLost",
     "NotFound",

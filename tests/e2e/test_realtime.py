@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 import oncue
-from oncue import runs, streams, tasks
+from oncue import FollowedRun, runs, streams, tasks
 from oncue.protocol import ids
 from oncue.protocol.errors import BadRequest, NotFound, OutsideTaskError
-from oncue.sdk.run import Run as RunRow
 from tests.e2e.conftest import Run
 from tests.fixtures.relay import Relay
 from tests.fixtures.stack import LONG_S, Stack, called
@@ -27,7 +26,7 @@ def gates_in(folder: Path, count: int) -> list[Path]:
 async def test_run_is_followed_from_stage_to_stage(run: Run, tmp_path: Path) -> None:
     gates = gates_in(tmp_path, 3)
     handle = await tasks.trigger("staged", [str(gate) for gate in gates])
-    seen: list[RunRow] = []
+    seen: list[FollowedRun] = []
 
     async with asyncio.timeout(LONG_S):
         async for row in runs.subscribe(handle):
@@ -227,7 +226,7 @@ async def test_following_survives_a_server_that_restarts(own_stack: Stack, tmp_p
                 values.append(value)
                 has_one.set()
 
-        async def follow() -> RunRow:
+        async def follow() -> FollowedRun:
             return [row async for row in runs.subscribe(handle)][-1]
 
         reading, following = asyncio.create_task(read()), asyncio.create_task(follow())

@@ -25,11 +25,11 @@ from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle, RunHandle
 from oncue.sdk.missing import MISSING, Missing
 from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
-from oncue.sdk.run import ListedRun, Run
+from oncue.sdk.run import FollowedRun, ListedRun, Run
 from oncue.sdk.run_filters import RunFilters
 from oncue.sdk.run_logs import LoggedLine
 
-RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun
+RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun | FollowedRun
 """A run, by its id or by anything that has it."""
 
 
@@ -170,11 +170,12 @@ def replay(
     return transport.start(_replay(run, payload, options), "runs.replay")
 
 
-def subscribe(run: RunRef) -> AsyncIterator[Run]:
+def subscribe(run: RunRef) -> AsyncIterator[FollowedRun]:
     """Follow a run: yields it as it stands now and each time it changes, and ends when it has ended.
 
-    The server tells of a change within milliseconds; nothing is asked meanwhile. A server that cannot be reached is
-    asked again without end. Changes in quick succession may be seen as one.
+    The server tells of a change within milliseconds, and with it all that is shown: nothing more is asked, but for what
+    is kept in the object store. What ``retrieve`` alone shows is not there: see ``FollowedRun``. A server that cannot
+    be reached is asked again without end. Changes in quick succession may be seen as one.
 
     Raises:
         NotFound: There is no such run in this environment.
@@ -187,8 +188,10 @@ def subscribe(run: RunRef) -> AsyncIterator[Run]:
     return subscribing.follow(subscribing.to_run(run_id_of(run)), "runs.subscribe", ends=True)
 
 
-def subscribe_to_tags(tags: str | Sequence[str], *, created_within: Duration | None = None) -> AsyncIterator[Run]:
-    """Follow the runs that have all of some tags, and those that come to have them; without end.
+def subscribe_to_tags(
+    tags: str | Sequence[str], *, created_within: Duration | None = None
+) -> AsyncIterator[FollowedRun]:
+    """Follow the runs that have all of some tags, and those that come to have them; without end; see ``subscribe``.
 
     Args:
         tags: One or several.
@@ -206,8 +209,8 @@ def subscribe_to_tags(tags: str | Sequence[str], *, created_within: Duration | N
     return subscribing.follow(_tagged(tags, created_within), "runs.subscribe_to_tags", ends=False)
 
 
-def subscribe_to_batch(batch: str | BatchHandle[Any]) -> AsyncIterator[Run]:
-    """Follow the runs of a batch; without end.
+def subscribe_to_batch(batch: str | BatchHandle[Any]) -> AsyncIterator[FollowedRun]:
+    """Follow the runs of a batch; without end; see ``subscribe``.
 
     Raises:
         NotFound: There is no such batch in this environment.
@@ -247,15 +250,17 @@ class BlockingRuns:
 
         return pages()
 
-    def subscribe(self, run: RunRef) -> Iterator[Run]:
+    def subscribe(self, run: RunRef) -> Iterator[FollowedRun]:
         """Follow a run to its end: ``for run in runs.sync.subscribe(handle): ...``."""
         return subscribing.follow_blocking(subscribing.to_run(run_id_of(run)), ends=True)
 
-    def subscribe_to_tags(self, tags: str | Sequence[str], *, created_within: Duration | None = None) -> Iterator[Run]:
+    def subscribe_to_tags(
+        self, tags: str | Sequence[str], *, created_within: Duration | None = None
+    ) -> Iterator[FollowedRun]:
         """Follow runs with tags: ``for run in runs.sync.subscribe_to_tags("nightly"): ...``."""
         return subscribing.follow_blocking(_tagged(tags, created_within), ends=False)
 
-    def subscribe_to_batch(self, batch: str | BatchHandle[Any]) -> Iterator[Run]:
+    def subscribe_to_batch(self, batch: str | BatchHandle[Any]) -> Iterator[FollowedRun]:
         """Follow the runs of a batch: ``for run in runs.sync.subscribe_to_batch(handle): ...``."""
         return subscribing.follow_blocking(subscribing.to_batch(_batch_id(batch)), ends=False)
 
