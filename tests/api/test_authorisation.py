@@ -90,6 +90,7 @@ ROWS = {
     "POST /api/v1/runs/{run}/reschedule": Row(400, 404, body={"delay": "1h"}),
     "POST /api/v1/runs/{run}/replay": Row(200, 404, WRITE_RUN, once=True),
     "GET /api/v1/runs/{run}/result": Row(404, 404),
+    "GET /api/v1/batches/{batch}/results": Row(200, 404),
     "GET /api/v1/runs/{run}/metadata": Row(200, 404),
     "PUT /api/v1/runs/{run}/metadata": Row(200, 404, body={"metadata": {}}),
     "GET /api/v1/runs/{run}/trace": Row(200, 404, READ_RUN),

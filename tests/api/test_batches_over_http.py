@@ -255,3 +255,41 @@ async def test_open_batch_of_another_environment_cannot_be_sealed(client: Client
     batch = await opened(client)
 
     assert (await sealed(prod_client, batch, 1)).status == 422
+
+
+async def test_key_stands_for_no_batch_of_other_tasks(client: Client) -> None:
+    async def create(*tasks: str) -> Reply:
+        body = {"runCount": 1, "idempotencyKey": "k", **({"taskIdentifiers": list(tasks)} if tasks else {})}
+        return await client.post("/api/v3/batches", body)
+
+    first = await create("add", "other")
+    others = [await create("fail"), await create("add")]
+    same = [await create("other", "add", "add"), await create()]
+
+    assert [reply.status for reply in others] == [422, 422]
+    assert "a batch of other tasks has already been created with the same idempotency key" in others[0].body["error"]
+    assert [reply.body["id"] for reply in same] == [first.body["id"]] * 2
+    assert (await client.get(f"/api/v2/batches/{first.body['id']}")).body["idempotencyKey"] == "k"
+
+
+async def test_results_of_a_batch_are_those_that_there_are(client: Client) -> None:
+    worker = await client.announce("add")
+    batch = await created(client, 4)
+    await filled(client, batch, lines(3, 0, 1, 2))
+    held = {run["payload"]["n"]: run for run in (await client.claim(worker))["assignments"]}
+
+    async def items() -> list[tuple[str, bool, str | None]]:
+        reply = await client.get(f"/api/v1/batches/{batch}/results")
+        assert (reply.status, reply.body["id"]) == (200, batch)
+        return [(item["id"], item["ok"], item.get("output")) for item in reply.body["items"]]
+
+    assert await items() == []
+    await client.succeed(worker, held[2], {"text": "two"})
+    await client.succeed(worker, held[0], 0)
+    await client.post(f"/api/v2/runs/{held[3]['runId']}/cancel")
+    assert await items() == [
+        (held[0]["runId"], True, "0"),
+        (held[2]["runId"], True, '{"text":"two"}'),
+        (held[3]["runId"], False, None),
+    ]
+    assert (await client.get("/api/v1/batches/batch_00000000000000000000000001/results")).status == 404

@@ -9,6 +9,7 @@ Life of a run, this module's part::
 """
 
 import datetime
+import hashlib
 import uuid
 from typing import Final
 
@@ -78,7 +79,8 @@ async def create(
     Raises:
         BadRequest: ``runCount`` is out of range.
         LeaseLost: The parent is no longer executed by the worker that asks.
-        UnprocessableRequest: Its idempotency key has another batch, of another size; or the token was used before.
+        UnprocessableRequest: Its idempotency key has another batch, of another size or other tasks; or the token was
+            used before.
     """
     check(request, max_items)
     parent = requests.parse_parent(
@@ -151,6 +153,7 @@ async def _insert(
         idempotency_key=request.idempotency_key,
         call_key=request.call_key,
         parent_attempt=parent_attempt,
+        tasks_hash=_tasks_hash(request),
     )
 
 
@@ -172,7 +175,18 @@ async def _replayed(tx: Tx, environment: Environment, request: CreateBatchReques
             f"a batch of {row.run_count} items has already been created with the same idempotency key, and this one "
             f"has {request.run_count}; use another key"
         )
+    tasks_hash = _tasks_hash(request)
+    if tasks_hash is not None and row.tasks_hash is not None and tasks_hash != row.tasks_hash:
+        raise UnprocessableRequest(
+            "a batch of other tasks has already been created with the same idempotency key; use another key"
+        )
     return row
+
+
+def _tasks_hash(request: CreateBatchRequest) -> bytes | None:
+    if request.task_identifiers is None or request.idempotency_key is None:
+        return None
+    return hashlib.sha256(msgspec.json.encode(sorted(set(request.task_identifiers)))).digest()
 
 
 def _shown(batch: uuid.UUID, request: CreateBatchRequest, replayed: BatchRow | None) -> CreateBatchResponse:

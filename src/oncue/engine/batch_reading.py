@@ -7,6 +7,7 @@ Life of a run, this module's part::
 """
 
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -40,15 +41,30 @@ _sql = queries.load("batch_reading")
 _results = _sql.many("results", FinishedRun)
 
 
+class EndedPage(msgspec.Struct, frozen=True):
+    """Runs of a batch, as far as they have ended."""
+
+    results: list[ChildResult]
+    seen: int
+    """How many items of the batch were looked at, ended or not; 0: there are no more."""
+
+
+async def check(tx: Tx, environment: Environment, batch: uuid.UUID) -> None:
+    """Refuse a batch that is not there.
+
+    Raises:
+        NotFound: There is none in the caller's environment.
+    """
+    await _existing(tx, environment, batch)
+
+
 async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchView:
     """Return a batch as clients see it: with its runs, of a stream the first thousand.
 
     Raises:
         NotFound: There is none in the caller's environment.
     """
-    row = await batch_rows.load(tx, environment, batch)
-    if row is None:
-        raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
+    row = await _existing(tx, environment, batch)
     shown = min(row.run_count, limits.MAX_BATCH_ITEMS) if row.is_sealed else 0
     items = [ids.item_run_id(batch, index) for index in range(shown)]
     links = await batch_links.of_batch(tx, environment, batch) if row.is_sealed else {}
@@ -61,6 +77,7 @@ async def retrieve(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchV
         row.filled if row.open else row.run_count,
         runs,
         BatchProcessing([], row.sealed_at),
+        row.idempotency_key,
     )
 
 
@@ -76,7 +93,17 @@ async def read_results(
     Returns:
         At most ``limit`` results, and none once their outputs have reached ``PAGE_BYTES``: ask again from there.
     """
-    rows = await _results(
+    return [_result(row) for row in await _page(tx, environment, batch, after, limit)]
+
+
+async def read_ended(tx: Tx, environment: Environment, batch: uuid.UUID, *, after: int, limit: int) -> EndedPage:
+    """Return how those runs of a batch ended that have, in item order; arguments as for ``read_results``."""
+    rows = await _page(tx, environment, batch, after, limit)
+    return EndedPage([_result(row) for row in rows if row.status is not None], len(rows))
+
+
+async def _page(tx: Tx, environment: Environment, batch: uuid.UUID, after: int, limit: int) -> Sequence[FinishedRun]:
+    return await _results(
         tx,
         env_id=environment.id,
         batch_id=batch,
@@ -84,17 +111,19 @@ async def read_results(
         first_id=ids.item_run_id(batch, after),
         last_id=ids.item_run_id(batch, min(after + limit - 1, ids.MAX_ITEM_INDEX)),
     )
-    return [
-        results.child_result(
-            row.id,
-            task=row.task,
-            status=row.status,
-            output=row.output,
-            output_type=row.output_type,
-            error=row.error,
-        )
-        for row in rows
-    ]
+
+
+def _result(row: FinishedRun) -> ChildResult:
+    return results.child_result(
+        row.id, task=row.task, status=row.status, output=row.output, output_type=row.output_type, error=row.error
+    )
+
+
+async def _existing(tx: Tx, environment: Environment, batch: uuid.UUID) -> BatchRow:
+    row = await batch_rows.load(tx, environment, batch)
+    if row is None:
+        raise NotFound(f"no batch {ids.show(ids.BATCH, batch)} in this environment")
+    return row
 
 
 def _status(row: BatchRow) -> str:

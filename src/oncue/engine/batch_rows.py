@@ -27,6 +27,9 @@ class BatchRow(msgspec.Struct, frozen=True):
     created_at: datetime.datetime
     open: bool
     """How many items it has is not known; ``run_count`` is the most."""
+    idempotency_key: str | None
+    tasks_hash: bytes | None
+    """Of the tasks that its creation named; None: it named none."""
 
     @property
     def is_sealed(self) -> bool:

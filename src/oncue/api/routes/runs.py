@@ -6,18 +6,15 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from oncue.api import access, addresses, named_runs, query_values, run_views
+from oncue.api import access, named_runs, query_values, run_views
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import cancellation, reading
 from oncue.engine.reading import RunQuery
-from oncue.protocol import codec, ids, machines, packets
-from oncue.protocol.codec import NOTHING
-from oncue.protocol.errors import BadRequest, NotFound
-from oncue.protocol.failures import RunError
+from oncue.protocol import ids, machines
+from oncue.protocol.errors import BadRequest
 from oncue.protocol.runs import RunPage, RunView
 from oncue.protocol.status import ApiStatus
-from oncue.protocol.work import ChildFailed, ChildSucceeded
 
 T = TypeVar("T")
 
@@ -34,21 +31,6 @@ class RunReference(msgspec.Struct, frozen=True):
     """The run that was acted upon."""
 
     id: str
-
-
-class RunResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """How a run ended (wire contract §2.6)."""
-
-    ok: bool
-    id: str
-    task_identifier: str
-    output: str | None = None
-    """The document's text."""
-    output_type: str | None = None
-    """``application/store``: the output is its path in the object store."""
-    output_presigned_url: str | None = None
-    """Where the output can be fetched, if it is kept there."""
-    error: RunError | None = None
 
 
 @named_runs.by_any_name
@@ -71,34 +53,6 @@ async def cancel(call: Call, _: None) -> Answer:
     run = call.id_of(ids.RUN, "run")
     await call.services.write(lambda tx, effects: cancellation.cancel(tx, call.environment, [run], effects=effects))
     return Answer(RunReference(ids.show(ids.RUN, run)))
-
-
-@named_runs.by_any_name
-async def result(call: Call, _: None) -> Answer:
-    """Show how a run ended."""
-    run = call.id_of(ids.RUN, "run")
-    ended = await call.services.read(lambda tx: reading.read_result(tx, call.environment, run))
-    match ended:
-        case None:
-            raise NotFound(f"run {call.parameters['run']} has not ended yet; poll it, or ask again later")
-        case ChildSucceeded(id=id_, task=task, output=output, output_type=output_type):
-            text = bytes(output).decode() if output is not NOTHING else None
-            address = None
-            if text is not None and output_type == codec.STORE:
-                text = packets.path_of(text)
-                address = await addresses.of_document(call, text)
-            return Answer(
-                RunResult(
-                    ok=True,
-                    id=id_,
-                    task_identifier=task,
-                    output=text,
-                    output_type=output_type,
-                    output_presigned_url=address,
-                )
-            )
-        case ChildFailed(id=id_, task=task, error=error):
-            return Answer(RunResult(ok=False, id=id_, task_identifier=task, error=error))
 
 
 def parse_query(query: dict[str, str]) -> RunQuery:
@@ -169,14 +123,6 @@ ROUTES = (
         summary="Cancel a run and the runs it triggered",
         answer=RunReference,
         needs=access.run_writing,
-        errors=(HTTPStatus.NOT_FOUND,),
-    ),
-    Route(
-        method="GET",
-        path="/api/v1/runs/{run}/result",
-        handle=result,
-        summary="Retrieve how a run ended",
-        answer=RunResult,
         errors=(HTTPStatus.NOT_FOUND,),
     ),
 )

@@ -1,11 +1,12 @@
 -- name: create :maybe RunId
 -- Make a batch unless it is there.
 insert into oncue.batches (
-    env_id, id, run_count, parent_id, waits, idempotency_key, call_key, parent_attempt, open
+    env_id, id, run_count, parent_id, waits, idempotency_key, call_key, parent_attempt, open,
+    tasks_hash
 )
 values (
     :env_id::int, :id::uuid, :run_count::int, :parent_id::uuid, :waits::boolean, :idempotency_key::text,
-    :call_key::text, :parent_attempt::smallint, :open::boolean
+    :call_key::text, :parent_attempt::smallint, :open::boolean, :tasks_hash::bytea
 )
 on conflict (env_id, id) do nothing
 returning id as run_id;
