@@ -3,6 +3,7 @@
 uvicorn --app-dir examples/react_frontend backend:app --port 8000
 """
 
+import hashlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Annotated
 from fastapi import Cookie, FastAPI, HTTPException, Response
 from fastapi.staticfiles import StaticFiles
 
-from oncue import NotFound, auth, item, runs, tasks
+from oncue import NotFound, auth, item, runs, tasks, wait
 
 API_URL = os.environ.get("TRIGGER_API_URL", "http://127.0.0.1:3030")
 """Where browsers find the oncue server; here it is where this backend finds it too."""
@@ -49,7 +50,7 @@ class Access:
 @app.post("/api/visit")
 async def visit(response: Response, visitor: Annotated[str | None, Cookie()] = None) -> Visit:
     # A cookie that scripts cannot read stands for your users' sessions.
-    visitor = visitor or secrets.token_hex(8)
+    visitor = visitor or secrets.token_hex(16)
     response.set_cookie("visitor", visitor, httponly=True, samesite="lax")
     shelf = shelf_of(visitor)
     return Visit(
@@ -72,16 +73,18 @@ async def review(run_id: str, visitor: Annotated[str, Cookie()]) -> Access:
     """Let a visitor decide on a story of theirs, and on nobody else's."""
     try:
         story = await runs.retrieve(run_id)
+        # Who triggers a run chooses its metadata. A token of another story is told by its own tags.
+        token = await wait.retrieve_token(str((story.metadata or {}).get("review")))
     except NotFound as error:
         raise HTTPException(404) from error
-    if shelf_of(visitor) not in story.tags or "review" not in (story.metadata or {}):
+    if shelf_of(visitor) not in story.tags or f"story:{story.id}" not in token.tags:
         raise HTTPException(404)
-    token_id = story.metadata["review"]
-    return Access(token_id, await auth.create_public_token(scopes={"write": {"waitpoints": [token_id]}}))
+    return Access(token.id, await auth.create_public_token(scopes={"write": {"waitpoints": [token.id]}}))
 
 
 def shelf_of(visitor: str) -> str:
-    return f"shelf:{visitor}"
+    # Scripts see it, and must not see the cookie.
+    return f"shelf:{hashlib.sha256(visitor.encode()).hexdigest()[:32]}"
 
 
 # Last, because it answers every path that is not above.

@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from oncue import Completed, metadata, queue, step, streams, task, wait
+from oncue import Completed, Context, metadata, queue, step, streams, task, wait
 
 WORD_S = 0.035
 """What your language model would take for each word."""
@@ -68,11 +68,12 @@ class Verse:
 
 
 @task(id="write-story")
-async def write_story(order: Order) -> Story:
+async def write_story(order: Order, ctx: Context) -> Story:
     # A step, so that a run which starts again while it waits for its editor does not write another draft.
     draft = await step("draft", lambda: write_draft(order), returns=Draft)
 
-    token = await wait.create_token(timeout="1h")
+    # Tagged, so that the backend knows whose it is: what the run says of itself, a page can say of its own run too.
+    token = await wait.create_token(timeout="1h", tags=f"story:{ctx.run.id}")
     metadata.set("review", token.id)
     await metadata.flush()  # the page offers its two buttons when it sees this
     match await wait.for_token(token):

@@ -41,6 +41,22 @@ async ([server, token, run]) => {
 }
 """
 
+_TRY_TO_DECIDE: Final = """
+async ([server, token, shelf, review]) => {
+  const triggered = await fetch(`${server}/api/v1/tasks/write-story/trigger`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      payload: { topic: "a trick" },
+      options: { tags: [shelf], metadata: { review }, delay: "1h" },
+    }),
+  });
+  const { id } = await triggered.json();
+  const asked = await fetch(`/api/stories/${id}/review`, { method: "POST" });
+  return { trigger: triggered.status, review: asked.status };
+}
+"""
+
 # The first test on a machine fetches the packages of the page and builds it.
 pytestmark = [pytest.mark.timeout(INSTALL_S + 60), pytest.mark.in_memory]
 expect.set_options(timeout=PATIENCE_MS)
@@ -53,6 +69,8 @@ class Press(NamedTuple):
     key: str
     restart: Callable[[], None]
     """Stop ``oncue dev`` and start it again."""
+    rotate: Callable[[], None]
+    """Let no token count that was made so far."""
 
 
 def _command(program: str) -> list[str]:
@@ -83,6 +101,9 @@ def press(chromium: str, tmp_path_factory: pytest.TempPathFactory, site: Path) -
             running.pop().stop()
             running.append(start())
 
+        def rotate() -> None:
+            assert oncue("keys", "rotate-signing", "--at-once", "--yes").returncode == 0
+
         key = (folder / ".oncue" / "secret_key").read_text().strip()
 
         told = {"TRIGGER_SECRET_KEY": key, "TRIGGER_API_URL": f"http://127.0.0.1:{port}", "PRESS_SITE": str(site)}
@@ -93,22 +114,27 @@ def press(chromium: str, tmp_path_factory: pytest.TempPathFactory, site: Path) -
         until(lambda: bool(listens.search(backend.said)) or backend.exit_code is not None, "the backend to listen")
         found = listens.search(backend.said)
         assert found is not None, backend.said
-        yield Press(found[1], key, restart)
+        yield Press(found[1], key, restart, rotate)
 
 
 @pytest.fixture
-async def page(press: Press, browser: Browser) -> AsyncIterator[Page]:
+def errors() -> list[str]:
+    """What the page has logged as errors."""
+    return []
+
+
+@pytest.fixture
+async def page(press: Press, browser: Browser, errors: list[str]) -> AsyncIterator[Page]:
     """The page, as a new visitor opens it; whatever it logs as an error fails the test."""
     context = await browser.new_context(viewport={"width": 1180, "height": 900})
     page = await context.new_page()
-    errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     await page.goto(press.url)
     await expect(page.get_by_role("region", name="The shelf")).to_be_visible()
     yield page
     await context.close()
-    assert [error for error in errors if not any(away in error for away in _AWAY)] == []
+    assert errors == []
 
 
 async def _shot(page: Page, name: str) -> None:
@@ -216,7 +242,7 @@ async def test_shelf_is_live_in_two_windows_and_outlasts_reloads(page: Page) -> 
     await _shot(page, "7-shelf")
 
 
-async def test_story_that_waits_outlasts_a_restart_of_everything(press: Press, page: Page) -> None:
+async def test_story_that_waits_outlasts_a_restart_of_everything(press: Press, page: Page, errors: list[str]) -> None:
     await _order(page, "an unposted letter", "Write a story")
     await expect(_story(page)).to_contain_text("Shall it go to print?")
     written = await _text(page).inner_text()
@@ -229,6 +255,39 @@ async def test_story_that_waits_outlasts_a_restart_of_everything(press: Press, p
     await _shelf(page).get_by_role("button").click()
     await expect(_story(page).locator(".colophon strong")).to_have_text("Published")
     await expect(_text(page)).to_have_text(written)
+    # The browser says so itself when the server is away.
+    errors[:] = [error for error in errors if not any(away in error for away in _AWAY)]
+
+
+async def test_page_asks_for_new_tokens_when_its_own_are_refused(press: Press, page: Page, errors: list[str]) -> None:
+    await page.clock.install()
+    await page.reload()
+    await expect(_shelf(page)).to_have_count(0)
+    await page.clock.fast_forward(20_000)
+    press.rotate()
+    async with page.expect_response("**/api/visit"):
+        await _order(page, "a door in the sea", "Write a story")
+    await expect(page.get_by_text("The lamps went out for a moment")).to_be_visible()
+
+    await page.get_by_role("button", name="Write a story").click()
+    await expect(page.get_by_text("The lamps went out for a moment")).not_to_be_visible()
+    await page.clock.resume()
+    await expect(_story(page)).to_contain_text("Shall it go to print?")
+    errors[:] = [error for error in errors if "401" not in error and "signed here" not in error]
+
+
+async def test_nobody_decides_on_the_story_of_another_visitor(press: Press, page: Page, browser: Browser) -> None:
+    async with page.expect_response("**/api/stories/*/review") as reviewing:
+        await _order(page, "a letter for one", "Write a story")
+    review = (await (await reviewing.value).json())["id"]
+
+    other = await (await browser.new_context()).new_page()
+    async with other.expect_response("**/api/visit") as visiting:
+        await other.goto(press.url)
+    visit = await (await visiting.value).json()
+    done = await other.evaluate(_TRY_TO_DECIDE, [visit["api_url"], visit["write_token"], visit["shelf"], review])
+
+    assert done == {"trigger": 200, "review": 404}
 
 
 async def test_visitors_see_their_own_stories_and_no_key(press: Press, page: Page, browser: Browser) -> None:
@@ -261,6 +320,8 @@ def test_readme_names_what_is_there_and_every_hook() -> None:
     assert [name for name in files if not (EXAMPLE / name).exists()] == []
     assert set(re.findall(r"npm run (\w+)", README)) == set(scripts)
     assert set(re.findall(r"`(use\w+)`", README)) == set(re.findall(r"\b(use\w+)[(<]", page)) - {
+        "useCallback",
         "useEffect",
+        "useRef",
         "useState",
     }

@@ -1,5 +1,5 @@
 import { TriggerAuthContext } from "@trigger.dev/react-hooks";
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import { ask, type Visit } from "./backend";
 import { Desk } from "./Desk";
@@ -8,18 +8,30 @@ import { Reader } from "./Reader";
 import { Shelf } from "./Shelf";
 
 const RENEWAL_MS = 45 * 60_000; // tokens are good for an hour
+const PATIENCE_MS = 10_000; // between two visits, whoever asks for them
 
 export function App() {
   const [visit, setVisit] = useState<Visit>();
   const [trouble, setTrouble] = useState("");
   const [open, setOpen] = useState<string>();
 
-  useEffect(() => {
-    const enter = () => ask<Visit>("/api/visit").then(setVisit, (error: Error) => setTrouble(error.message));
-    void enter();
-    const renewal = setInterval(enter, RENEWAL_MS);
-    return () => clearInterval(renewal);
+  const entered = useRef(-Infinity);
+  const enter = useCallback((patience = PATIENCE_MS) => {
+    if (Date.now() - entered.current < patience) return;
+    entered.current = Date.now();
+    ask<Visit>("/api/visit").then(setVisit, (error: Error) => setTrouble(error.message));
   }, []);
+  useEffect(() => {
+    enter();
+    const renewal = setInterval(enter, RENEWAL_MS);
+    // A computer that slept has missed its turn.
+    const onWake = () => document.hidden || enter(RENEWAL_MS);
+    document.addEventListener("visibilitychange", onWake);
+    return () => {
+      clearInterval(renewal);
+      document.removeEventListener("visibilitychange", onWake);
+    };
+  }, [enter]);
 
   return (
     <div className="page">
@@ -35,11 +47,11 @@ export function App() {
         <TriggerAuthContext.Provider value={{ baseURL: visit.api_url, accessToken: visit.read_token }}>
           <main className="columns">
             <div className="column">
-              <Desk shelf={visit.shelf} token={visit.write_token} onOpen={setOpen} />
-              {open ? <Reader key={open + visit.read_token} runId={open} /> : <EmptyPage />}
+              <Desk shelf={visit.shelf} token={visit.write_token} onOpen={setOpen} onRefused={enter} />
+              {open ? <Reader key={open + visit.read_token} runId={open} onRefused={enter} /> : <EmptyPage />}
             </div>
             <aside className="column">
-              <Shelf key={visit.read_token} shelf={visit.shelf} open={open} onOpen={setOpen} />
+              <Shelf key={visit.read_token} shelf={visit.shelf} open={open} onOpen={setOpen} onRefused={enter} />
               <Poem />
             </aside>
           </main>

@@ -3,11 +3,12 @@ import { useEffect, useState } from "react";
 
 import { Lamp } from "./Lamp";
 import { type Progress, said, type WriteStory } from "./tasks";
+import { Trouble } from "./Trouble";
 
-type Props = { shelf: string; token: string; onOpen: (runId: string) => void };
+type Props = { shelf: string; token: string; onOpen: (runId: string) => void; onRefused: () => void };
 
 /** Where stories are ordered: one to watch, or one for later. */
-export function Desk({ shelf, token, onOpen }: Props) {
+export function Desk({ shelf, token, onOpen, onRefused }: Props) {
   const [topic, setTopic] = useState("a lighthouse without a keeper");
   // Triggers, and follows the run with the token that the answer brings.
   const watched = useRealtimeTaskTrigger<WriteStory>("write-story", { accessToken: token });
@@ -42,9 +43,9 @@ export function Desk({ shelf, token, onOpen }: Props) {
         >
           Put one on the shelf
         </button>
-        <p className="note" role="status">
-          {error ? error.message : watched.run && <Ticker run={watched.run} />}
-        </p>
+        <div className="note" role="status">
+          {error ? <Trouble error={error} onRefused={onRefused} /> : watched.run && <Ticker run={watched.run} />}
+        </div>
       </div>
     </form>
   );

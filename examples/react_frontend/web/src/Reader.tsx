@@ -3,12 +3,13 @@ import { useEffect, useState } from "react";
 
 import { type Access, ask } from "./backend";
 import { type Progress, said, type WriteStory } from "./tasks";
+import { Trouble } from "./Trouble";
 
 const STAGES = ["In line", "Writing", "Your word", "Done"];
 const STAGE: Record<string, number> = { EXECUTING: 1, WAITING: 2, COMPLETED: 3 };
 
 /** One story: how far it is, its words as they come, and what is left to decide. */
-export function Reader({ runId }: { runId: string }) {
+export function Reader({ runId, onRefused }: { runId: string; onRefused: () => void }) {
   const { run, error } = useRealtimeRun<WriteStory>(runId);
   const { parts } = useRealtimeStream<string>(runId, "story");
 
@@ -28,7 +29,7 @@ export function Reader({ runId }: { runId: string }) {
         {parts.join("")}
         {stage < 2 && <span className="caret" />}
       </p>
-      {error && <p className="note">{error.message}</p>}
+      <Trouble error={error} onRefused={onRefused} />
       {run?.status === "WAITING" && review && <Review runId={runId} />}
       {run?.isCompleted && <Colophon runId={runId} verdict={verdict(run)} />}
     </section>

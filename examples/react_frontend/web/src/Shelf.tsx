@@ -2,11 +2,12 @@ import { useRealtimeRunsWithTag } from "@trigger.dev/react-hooks";
 
 import { Lamp } from "./Lamp";
 import { type Progress, said, type WriteStory } from "./tasks";
+import { Trouble } from "./Trouble";
 
-type Props = { shelf: string; open: string | undefined; onOpen: (runId: string) => void };
+type Props = { shelf: string; open: string | undefined; onOpen: (runId: string) => void; onRefused: () => void };
 
 /** All stories of this visitor, as they stand at this moment. */
-export function Shelf({ shelf, open, onOpen }: Props) {
+export function Shelf({ shelf, open, onOpen, onRefused }: Props) {
   const { runs, error } = useRealtimeRunsWithTag<WriteStory>(shelf, { createdAt: "1d" });
   const newest = runs.toReversed();
 
@@ -15,7 +16,7 @@ export function Shelf({ shelf, open, onOpen }: Props) {
       <h2 id="shelf">
         The shelf {runs.length > 0 && <small>{runs.length}</small>}
       </h2>
-      {error && <p className="note">{error.message}</p>}
+      <Trouble error={error} onRefused={onRefused} />
       {newest.length === 0 && <p className="note">Nothing on it yet. Stories appear here by themselves.</p>}
       <ul className="shelf">
         {newest.map((run) => {

@@ -4,6 +4,11 @@ export type Visit = { api_url: string; shelf: string; read_token: string; write_
 /** A thing of the oncue server's, and a token that is good for this alone. */
 export type Access = { id: string; token: string };
 
+/** Whether a token is good no longer. */
+export function isRefused(error: Error | undefined): boolean {
+  return error !== undefined && /\b401\b/.test(`${(error as { status?: number }).status} ${error.message}`);
+}
+
 export async function ask<T>(path: string, body?: unknown): Promise<T> {
   const answer = await fetch(path, {
     method: "POST",
