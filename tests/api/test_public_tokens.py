@@ -86,7 +86,11 @@ async def test_moment_of_a_token_is_a_second_since_1970(client: Client) -> None:
         ({}, "scopes is missing"),
         ({"scopes": []}, "scopes is empty; expected one or more"),
         ({"scopes": "admin"}, "scopes: expected array, got str"),
-        ({"scopes": ["read:runs", "read:runs:"]}, "scopes[1]: found 'read:runs:'; expected action, action:type"),
+        ({"scopes": ["read:runs", "read:runs:"]}, "scopes[1]: found 'read:runs:', which would allow nothing"),
+        *(
+            ({"scopes": [none]}, f"found {none!r}, which would allow nothing; expected admin, action:type or")
+            for none in ("READ:runs", "delete:runs", "read", "*", " read:runs")
+        ),
         ({"scopes": ["read:tags:a\0"]}, "holds a NUL character"),
         ({"scopes": [""]}, "scopes[0]: found ''"),
         ({"scopes": ["read:runs"] * 600}, "at most 6,144 fit into the header of a request"),

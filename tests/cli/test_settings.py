@@ -159,7 +159,19 @@ def test_pages_are_taken_from_the_environment(
 
 
 @pytest.mark.parametrize(
-    "value", ["app.example.com", "https://a/", "https://a/b", "https://A.com", "https://*.a.com", "a b"]
+    "value",
+    [
+        "app.example.com",
+        "https://a/",
+        "https://a/b",
+        "https://A.com",
+        "https://*.a.com",
+        "a b",
+        ",",
+        "https://a.com:443",
+        "http://a.com:80",
+        "https://bücher.example",
+    ],
 )
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ONCUE_CORS_ORIGINS", value)

@@ -31,7 +31,9 @@ _MOST_ITEMS: Final = 100_000
 _MOST_DAYS: Final = 3_650
 _OBJECTS: Final = "objects"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@,*]+", re.ASCII)
-"""Of a page: browsers send it in lower case, and without a path."""
+"""Of a page, without a path."""
+_DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
+"""Which browsers leave out."""
 _RATE: Final = re.compile(r"(\d{1,10})\+(\d{1,10})/(\d{1,5})s", re.ASCII)
 _MOST_TOKENS: Final = 1_000_000_000
 _LONGEST_S: Final = 86_400
@@ -229,12 +231,18 @@ def cors_origins() -> tuple[str, ...]:
     if text == "none":
         return ()
     found = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    for origin in found:
-        if origin != CORS_ORIGINS.default and (_ORIGIN.fullmatch(origin) is None or origin != origin.lower()):
+    for origin in found or (text,):
+        if origin != CORS_ORIGINS.default and not _is_origin(origin):
             raise SettingsError(
                 f"{CORS_ORIGINS.name}: {origin[:80]!r} is not an origin; expected {CORS_ORIGINS.accepted}"
             )
     return found
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser would send just this: lower case, no path, no default port, nothing beyond ASCII."""
+    is_sent_so = text.isascii() and text == text.lower() and _DEFAULT_PORT.fullmatch(text) is None
+    return is_sent_so and _ORIGIN.fullmatch(text) is not None
 
 
 def max_recoveries() -> int:

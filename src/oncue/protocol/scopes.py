@@ -14,6 +14,8 @@ ADMIN: Final = "admin"
 ANY_ACTION: Final = "*"
 ANY_TYPE: Final = "all"
 
+ACTIONS: Final = ("read", "write", "trigger", "batchTrigger", "update", ADMIN, ANY_ACTION)
+
 _ALSO_BY_WRITE: Final = frozenset({"trigger", "batchTrigger", "update"})
 """Actions that ``write`` covers too."""
 
@@ -31,6 +33,11 @@ class Scope(NamedTuple):
     action: str
     type: str | None = None
     id: str | None = None
+
+    @property
+    def allows_something(self) -> bool:
+        """Whether there is anything that it could cover: types may be unknown here, actions may not."""
+        return self == _EVERYTHING or (self.action in ACTIONS and self.type is not None)
 
     def covers(self, action: str, resource: Resource) -> bool:
         """Whether this scope lets its bearer do something."""

@@ -56,8 +56,12 @@ def _check(request: PublicTokenRequest) -> None:
     if not request.scopes:
         raise BadRequest('scopes is empty; expected one or more, such as "read:runs:run_..."')
     for at, scope in enumerate(request.scopes):
-        if scopes.parse(scope) is None:
-            raise BadRequest(f"scopes[{at}]: found {scope[:60]!r}; expected action, action:type or action:type:id")
+        found = scopes.parse(scope)
+        if found is None or not found.allows_something:
+            raise BadRequest(
+                f"scopes[{at}]: found {scope[:60]!r}, which would allow nothing; expected admin, action:type or "
+                f"action:type:id, with one of the actions {', '.join(scopes.ACTIONS)}"
+            )
 
 
 def _expires(asked: str | float | None, now: int) -> int:
