@@ -15,6 +15,7 @@ from oncue.api.serve import serve
 from oncue.api.services import Services
 from oncue.api.settings import ServerSettings
 from oncue.protocol import ids
+from oncue.sdk.requests import API_VERSION
 
 Running = list[Services]
 """The services of servers, in the order in which they were started."""
@@ -36,7 +37,9 @@ class Client:
 
     def __init__(self, url: str, key: str | None = DEV_KEY) -> None:
         self.url = url
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        headers = {"x-trigger-api-version": API_VERSION}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(url, headers=headers)
 
     async def __aenter__(self) -> Self:

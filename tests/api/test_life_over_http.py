@@ -149,3 +149,38 @@ async def test_idempotency_headers_win_over_the_body(client: Client) -> None:
     assert second.body == {"id": first.body["id"], "isCached": True}
     assert refused.status == 422
     assert "idempotencyKeyTTL: 'soon' is not a length of time" in refused.body["error"]
+
+
+async def test_callers_of_before_are_told_the_words_of_then(client: Client) -> None:
+    worker = await client.announce("add")
+    parent = await client.trigger("add")
+    failing = await client.trigger("add", maxAttempts=2)
+    held = {run["runId"]: run for run in (await client.claim(worker))["assignments"]}
+    caller = {"parentRunId": parent, "parentEpoch": held[parent]["epoch"], "parentWorkerId": worker}
+    child = await client.trigger("add", delay="1h", resumeParentOnCompletion=True, **caller)
+    error = {"type": "BUILT_IN_ERROR", "name": "E", "message": "m", "stackTrace": ""}
+    named = {"outcome": "failed", "runId": failing, "epoch": held[failing]["epoch"]}
+    outcome = {**named, "ranMs": 1, "error": error, "retryAfterMs": 60_000}
+    await client.post("/api/v1/work/outcomes", {"workerId": worker, "outcomes": [outcome]})
+
+    async def seen(**headers: str) -> tuple[str, str, str, bool, set[str]]:
+        shown = {
+            run: (await client.get(f"/api/v3/runs/{run}", headers=headers)).body for run in (parent, failing, child)
+        }
+        listed = (await client.get("/api/v1/runs", headers=headers)).body["data"]
+        return (
+            shown[parent]["status"],
+            shown[failing]["status"],
+            shown[child]["relatedRuns"]["parent"]["status"],
+            shown[parent]["isWaiting"],
+            {run["status"] for run in listed},
+        )
+
+    assert await seen() == ("WAITING", "EXECUTING", "WAITING", True, {"WAITING", "EXECUTING", "DELAYED"})
+    assert await seen(**{"x-trigger-api-version": ""}) == (
+        "FROZEN", "REATTEMPTING", "FROZEN", True, {"FROZEN", "REATTEMPTING", "DELAYED"},
+    )  # fmt: skip
+    moved = await client.post(
+        f"/api/v1/runs/{child}/reschedule", {"delay": "2h"}, headers={"x-trigger-api-version": ""}
+    )
+    assert moved.body["relatedRuns"]["parent"]["status"] == "FROZEN"

@@ -19,10 +19,12 @@ from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
 from oncue.engine.rate_limits import PUBLIC_REQUESTS, REQUESTS, Kind, Owner
 from oncue.engine.rows import Environment
-from oncue.protocol import ids
+from oncue.protocol import ids, status
 from oncue.protocol.errors import ApiError, BadRequest, NotFound, RateLimited
+from oncue.protocol.status import Words
 
 REQUEST_KEY: Final = b"x-trigger-request-idempotency-key"
+_API_VERSION: Final = b"x-trigger-api-version"
 _MAX_REQUEST_KEY_LENGTH: Final = 256
 
 
@@ -89,6 +91,11 @@ class Call:
             if "\0" in value:
                 raise BadRequest(f"query parameter {name[:60]!r} holds a NUL character, which cannot be stored")
         return found
+
+    @property
+    def words(self) -> Words:
+        """How the caller is told of statuses: in today's words if it says that it knows them (wire contract §4.1)."""
+        return status.SHOWN if self.header(_API_VERSION) else status.SHOWN_BEFORE
 
     def id_of(self, prefix: str, parameter: str) -> uuid.UUID:
         """Return the id that the path holds.

@@ -35,7 +35,7 @@ from oncue.protocol.runs import (
     RunView,
     TriggerFunction,
 )
-from oncue.protocol.status import ApiStatus, StoredStatus
+from oncue.protocol.status import ApiStatus, StoredStatus, Words
 from oncue.protocol.triggers import IdempotencyKeyOptions
 from oncue.protocol.work import ChildResult
 from oncue.store import queries
@@ -119,10 +119,11 @@ _list_runs = _sql.many("list_runs", RunRow)
 _list_runs_above = _sql.many("list_runs_above", RunRow)
 
 
-async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
+async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID, *, words: Words = status.SHOWN) -> RunView:
     """Return a run with its documents and its family: root, parent, and at most 100 children.
 
-    Of a document that is kept in the object store it has the path, in the place of its address.
+    Of a document that is kept in the object store it has the path, in the place of its address. Statuses are called by
+    ``words``.
 
     Raises:
         NotFound: There is none in the caller's environment.
@@ -130,10 +131,10 @@ async def retrieve(tx: Tx, environment: Environment, run: uuid.UUID) -> RunView:
     row = await _one(tx, environment, run)
     contents = await _contents(tx, env_id=environment.id, run_id=run)
     relatives = await _relatives(tx, env_id=environment.id, run_id=run, parent_id=row.parent_id, root_id=row.root_id)
-    family = {relative.id: _summary(relative) for relative in relatives}
+    family = {relative.id: _summary(relative, words) for relative in relatives}
     children = [family[relative.id] for relative in relatives if relative.parent_id == run]
     return RunView(
-        **_common(row),
+        **_common(row, words),
         payload=_plain(contents.payload, contents.payload_type),
         payload_presigned_url=_path(contents.payload, contents.payload_type),
         output=_plain(contents.output, contents.output_type),
@@ -181,7 +182,7 @@ async def read_result(tx: Tx, environment: Environment, run: uuid.UUID) -> Child
     )
 
 
-async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPage:
+async def list_runs(tx: Tx, environment: Environment, query: RunQuery, *, words: Words = status.SHOWN) -> RunPage:
     """Return a page of runs, newest first; cursors are run ids, so inserts do not move pages."""
     if query.is_made_in_bulk:
         return RunPage([], Pagination())
@@ -219,7 +220,7 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery) -> RunPag
     older = rows and (more or backwards)
     newer = rows and (query.after is not None or (backwards and more))
     return RunPage(
-        [ListedRun(**_common(row), env=env) for row in rows],
+        [ListedRun(**_common(row, words), env=env) for row in rows],
         Pagination(
             next=ids.show(ids.RUN, rows[-1].id) if older else None,
             previous=ids.show(ids.RUN, rows[0].id) if newer else None,
@@ -245,16 +246,16 @@ def _path(document: str | None, type_: str | None) -> str | None:
     return None if document is None or type_ != codec.STORE else packets.path_of(document)
 
 
-def _summary(row: RunRow) -> RunSummary:
-    return RunSummary(**_common(row))
+def _summary(row: RunRow, words: Words) -> RunSummary:
+    return RunSummary(**_common(row, words))
 
 
-def _common(row: RunRow) -> dict[str, Any]:  # the fields differ in type; RunSummary holds them to theirs
+def _common(row: RunRow, words: Words) -> dict[str, Any]:  # the fields differ in type; RunSummary holds them to theirs
     seen: ApiStatus = status.SHOWN[row.status]
     final = seen in status.FINAL
     return {
         "id": ids.show(ids.RUN, row.id),
-        "status": seen,
+        "status": words[row.status],
         "task_identifier": row.task,
         "is_queued": seen in status.WAITING_IN_LINE,
         "is_executing": seen == "EXECUTING",

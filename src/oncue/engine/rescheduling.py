@@ -18,8 +18,10 @@ import msgspec
 from oncue.engine import option_rules, reading
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
+from oncue.protocol import status
 from oncue.protocol.errors import BadRequest, UnprocessableRequest
 from oncue.protocol.runs import RunView
+from oncue.protocol.status import Words
 from oncue.store import queries
 from oncue.store.pool import Tx
 
@@ -62,8 +64,18 @@ def plan(delay: str) -> NewTime:
         ) from None
 
 
-async def reschedule(tx: Tx, environment: Environment, run: uuid.UUID, when: NewTime, *, effects: Effects) -> RunView:
+async def reschedule(
+    tx: Tx,
+    environment: Environment,
+    run: uuid.UUID,
+    when: NewTime,
+    *,
+    words: Words = status.SHOWN,
+    effects: Effects,
+) -> RunView:
     """Hold a delayed run until another moment, earlier or later, and return it as it stands then.
+
+    Statuses are called by ``words``.
 
     Raises:
         BadRequest: The run is not delayed (any more), or the moment has passed.
@@ -79,4 +91,4 @@ async def reschedule(tx: Tx, environment: Environment, run: uuid.UUID, when: New
     await _reschedule(tx, env_id=environment.id, run_id=run, delay=when.delay, delay_until=when.until)
     effects.due_sooner = True
     effects.change(environment, [run])
-    return await reading.retrieve(tx, environment, run)
+    return await reading.retrieve(tx, environment, run, words=words)

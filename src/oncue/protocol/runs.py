@@ -15,7 +15,7 @@ import msgspec
 
 from oncue.protocol.codec import NOTHING
 from oncue.protocol.failures import ShownError
-from oncue.protocol.status import ApiStatus
+from oncue.protocol.status import ApiStatus, OlderStatus
 from oncue.protocol.triggers import IdempotencyKeyOptions, QueueOption
 
 TriggerFunction: TypeAlias = Literal["trigger", "triggerAndWait", "batchTrigger", "batchTriggerAndWait"]
@@ -25,7 +25,7 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     """What a list shows of a run."""
 
     id: str
-    status: ApiStatus
+    status: ApiStatus | OlderStatus
     task_identifier: str
     is_queued: bool
     is_executing: bool

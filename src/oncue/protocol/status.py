@@ -4,6 +4,7 @@ The stored names and the mapping are the wire contract's (§4.1). Which move is 
 ``engine/states.py``.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 LiveStatus: TypeAlias = Literal[
@@ -18,6 +19,9 @@ ApiStatus: TypeAlias = Literal[
     "PENDING_VERSION", "DELAYED", "QUEUED", "DEQUEUED", "EXECUTING", "WAITING", "COMPLETED", "CANCELED", "FAILED",
     "CRASHED", "SYSTEM_FAILURE", "EXPIRED", "TIMED_OUT",
 ]  # fmt: skip
+
+OlderStatus: TypeAlias = Literal["FROZEN", "REATTEMPTING"]
+"""What callers see who do not say that they know the words above."""
 
 SHOWN: Final[dict[StoredStatus, ApiStatus]] = {
     "DELAYED": "DELAYED",
@@ -35,6 +39,11 @@ SHOWN: Final[dict[StoredStatus, ApiStatus]] = {
     "TIMED_OUT": "TIMED_OUT",
 }
 """Stored status to the one that clients see."""
+
+Words: TypeAlias = Mapping[StoredStatus, ApiStatus | OlderStatus]
+
+SHOWN_BEFORE: Final[Words] = {**SHOWN, "WAITING_TO_RESUME": "FROZEN", "RETRYING_AFTER_FAILURE": "REATTEMPTING"}
+"""The same for callers without ``x-trigger-api-version``."""
 
 STORED: Final[dict[ApiStatus, tuple[StoredStatus, ...]]] = {
     **{shown: tuple(s for s, a in SHOWN.items() if a == shown) for shown in SHOWN.values()},

@@ -17,7 +17,7 @@ async def reschedule(call: Call, request: RescheduleRequest) -> Answer:
     run = call.id_of(ids.RUN, "run")
     when = rescheduling.plan(request.delay)
     view = await call.services.write(
-        lambda tx, effects: rescheduling.reschedule(tx, call.environment, run, when, effects=effects)
+        lambda tx, effects: rescheduling.reschedule(tx, call.environment, run, when, words=call.words, effects=effects)
     )
     return Answer(await run_views.addressed(call, view))
 

@@ -37,14 +37,14 @@ class RunReference(msgspec.Struct, frozen=True):
 async def retrieve(call: Call, _: None) -> Answer:
     """Show a run."""
     run = call.id_of(ids.RUN, "run")
-    view = await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run))
+    view = await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run, words=call.words))
     return Answer(await run_views.addressed(call, view))
 
 
 async def list_runs(call: Call, _: None) -> Answer:
     """Show runs, newest first."""
     query = parse_query(call.query)
-    return Answer(await call.services.read(lambda tx: reading.list_runs(tx, call.environment, query)))
+    return Answer(await call.services.read(lambda tx: reading.list_runs(tx, call.environment, query, words=call.words)))
 
 
 @named_runs.by_any_name
