@@ -184,3 +184,15 @@ async def test_callers_of_before_are_told_the_words_of_then(client: Client) -> N
         f"/api/v1/runs/{child}/reschedule", {"delay": "2h"}, headers={"x-trigger-api-version": ""}
     )
     assert moved.body["relatedRuns"]["parent"]["status"] == "FROZEN"
+
+
+async def test_same_request_key_of_another_call_means_another_run(client: Client) -> None:
+    headers = {"x-trigger-request-idempotency-key": "one"}
+    paths = ("tasks/add/trigger", "tasks/other/trigger", "runs/{}/replay", "tasks/add/trigger")
+    made: list[str] = []
+    for path in paths:
+        reply = await client.post(f"/api/v1/{path.format(*made[:1])}", {}, headers=headers)
+        made.append(reply.body["id"])
+
+    assert len(set(made)) == 3
+    assert made[3] == made[0]

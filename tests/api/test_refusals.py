@@ -158,7 +158,7 @@ async def test_streamed_body_is_cut_at_the_limit(database_url: str) -> None:
 async def test_unforeseen_error_is_logged_and_hides_its_cause(
     database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret detail")
 
     monkeypatch.setattr(reading, "retrieve", broken)

@@ -1,10 +1,11 @@
 """Tokens over HTTP, as the official clients use them."""
 
+import io
 from typing import Any
 
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import Client, Reply
 
 TOKENS = "/api/v1/waitpoints/tokens"
 
@@ -112,3 +113,18 @@ async def test_callback_counts_without_a_key(client: Client) -> None:
 
     assert (refused.status, done.status) == (401, 200)
     assert (await client.get(f"{TOKENS}/{token['id']}")).body["output"] == '{"n":2}'
+
+
+async def test_token_is_completed_with_up_to_three_megabytes(client: Client) -> None:
+    token, large = [(await client.post("/api/v1/waitpoints/tokens")).body for _ in range(2)]
+
+    async def complete(id_: str, length: int) -> Reply:
+        body = io.BytesIO(b'{"data":"%s"}' % (b"x" * length))
+        return await client.send("POST", f"/api/v1/waitpoints/tokens/{id_}/complete", data=body)
+
+    done, refused = await complete(token["id"], 3_000_000), await complete(large["id"], 3_200_000)
+    callback = io.BytesIO(b'"%s"' % (b"x" * 3_000_000))
+    called = await client.send("POST", large["url"].removeprefix(client.url), data=callback)
+
+    assert [reply.status for reply in (done, refused, called)] == [200, 413, 200]
+    assert "3,145,728" in refused.body["error"]

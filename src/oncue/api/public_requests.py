@@ -7,7 +7,7 @@ token's own.
 """
 
 import hashlib
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -81,16 +81,21 @@ def replay(call: Call, request: ReplayRequest) -> ReplayRequest:
     return request
 
 
-def request_key(call: Call, what: Literal["run", "batch"]) -> str | None:
+def request_key(call: Call, what: str) -> str | None:
     """Return by what a request is known when it is delivered again.
 
-    That is its header; of a token's bearer beside the token, and what the request makes: nothing else shall be meant.
+    That is its header beside what it asks for, of a token's bearer also the token: nothing else shall be meant.
+
+    Args:
+        what: ``batch``, ``task`` with its id, or ``replay`` with the run's.
 
     Raises:
         BadRequest: The header is too long.
     """
     key, token = call.request_key, call.caller.token
-    return key if key is None or token is None else f"{token.hash.hex()}/{what}/{key}"
+    if key is None:
+        return None
+    return f"{what}/{key}" if token is None else f"{token.hash.hex()}/{what}/{key}"
 
 
 def one_time(call: Call) -> OneTimeToken | None:

@@ -10,6 +10,7 @@ Life of a run, this module's part::
 """
 
 import datetime
+import email.utils
 import re
 from typing import Final
 
@@ -99,20 +100,20 @@ def read_queue(option: str | QueueOption | None) -> tuple[str | None, int | None
     return name, limit
 
 
-def read_concurrency_key(option: str | int | None) -> str | None:
-    """Return the value that has a queue of its own."""
-    if option is None:
+def read_concurrency_key(option: str | float | None) -> str | None:
+    """Return the value that has a queue of its own; an empty text is none, as for official servers."""
+    if option is None or option == "":
         return None
     key = _storable(str(option), "options.concurrencyKey")
     size = len(key.encode())
-    if not 0 < size <= limits.MAX_CONCURRENCY_KEY_BYTES:
+    if size > limits.MAX_CONCURRENCY_KEY_BYTES:
         raise BadRequest(f"options.concurrencyKey is {size:,} bytes; expected 1 to {limits.MAX_CONCURRENCY_KEY_BYTES}")
     return key
 
 
 def read_metadata(option: msgspec.Raw) -> str | None:
     """Return metadata as JSON text."""
-    if not option:
+    if not option or bytes(option).strip() == b"null":
         return None
     size = len(bytes(option))
     if size > limits.MAX_METADATA_BYTES:
@@ -125,14 +126,15 @@ def read_metadata(option: msgspec.Raw) -> str | None:
 
 
 def read_tags(option: str | list[str] | None) -> str | None:
-    """Return tags, sorted and each once, as a PostgreSQL array literal."""
+    """Return tags, sorted and each once, as a PostgreSQL array literal; blank ones are none."""
     if option is None:
         return None
-    found = sorted({_storable(tag, "options.tags") for tag in ([option] if isinstance(option, str) else option)})
+    said = [option] if isinstance(option, str) else option
+    found = sorted({_storable(tag, "options.tags") for tag in said if tag.strip()})
     if len(found) > limits.MAX_TAGS:
         raise UnprocessableRequest(f"options.tags: found {len(found)} tags; at most {limits.MAX_TAGS} are accepted")
     for tag in found:
-        if not 0 < len(tag) <= limits.MAX_TAG_LENGTH:
+        if len(tag) > limits.MAX_TAG_LENGTH:
             raise BadRequest(
                 f"options.tags: {tag[:60]!r} has {len(tag)} characters; expected 1 to {limits.MAX_TAG_LENGTH}"
             )
@@ -176,13 +178,12 @@ def read_delay(
     span = durations.parse(option)
     if span is not None:
         return span, None
-    try:
-        moment = datetime.datetime.fromisoformat(option)
-    except ValueError:
+    moment = _moment(option)
+    if moment is None:
         raise UnprocessableRequest(
             f'{field}: {option[:60]!r} is neither a duration nor a date; expected for instance "1h", "2h30m" or '
             '"2030-12-01T00:00:00Z"'
-        ) from None
+        )
     # A date without a zone is taken as UTC, as the official client writes it.
     zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
     try:
@@ -192,6 +193,16 @@ def read_delay(
     if utc is None or utc.year > limits.LAST_YEAR:
         raise UnprocessableRequest(f"{field}: {option[:60]!r} is outside of the years 1 to {limits.LAST_YEAR}")
     return None, utc
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    """Read a date as ISO 8601 writes it, or as JavaScript's ``toUTCString``."""
+    for read in (datetime.datetime.fromisoformat, email.utils.parsedate_to_datetime):
+        try:
+            return read(text)
+        except ValueError:
+            pass
+    return None
 
 
 def read_ttl(option: str | int | None) -> datetime.timedelta | None:

@@ -89,6 +89,8 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
     Raises:
         BadRequest: The payload does not match its type, or is not JSON.
     """
+    if not value and type_ == STORE:
+        raise BadRequest(f"payload is missing; expected the path of a stored packet, as payloadType is {STORE}")
     if not value:
         return None, JSON
     if type_ is None:

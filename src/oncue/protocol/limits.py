@@ -23,6 +23,9 @@ MAX_OPEN_BATCH_ITEMS: Final = 100_000_000
 MAX_METADATA_BYTES: Final = 256 * 1024
 """Metadata of a run, as JSON text. Source: wire contract §2.1."""
 
+MAX_COMPLETION_BYTES: Final = 3 * 1024 * 1024
+"""Body with which a token that runs wait for is completed. Source: wire contract §5."""
+
 MAX_METADATA_UPDATE_BYTES: Final = 1024 * 1024
 """Body of a change of metadata: operations on a run, its parent and its root, each up to their own limit."""
 

@@ -127,7 +127,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, omit_defaults=True, rename="cam
     payload_type: str | None = None
     """``application/json`` or ``application/super+json``. Absent: the payload is the JSON value itself."""
     queue: str | QueueOption | None = None
-    concurrency_key: str | int | None = None
+    concurrency_key: str | int | float | None = None
     delay: str | None = None
     ttl: str | int | None = None
     idempotency_key: str | None = None

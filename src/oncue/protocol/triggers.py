@@ -62,7 +62,7 @@ class TriggerOptions(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     Absent: the payload is the JSON value itself."""
     payload_size: int | None = None
     queue: str | QueueOption | None = None
-    concurrency_key: str | int | None = None
+    concurrency_key: str | int | float | None = None
     delay: str | None = None
     ttl: str | int | None = None
     idempotency_key: str | None = None

@@ -98,6 +98,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/api/v1/auth/jwt/claims",
+        rate_limited=False,
         handle=claims,
         summary="Show what every public access token of the environment says",
         answer=CommonClaims,

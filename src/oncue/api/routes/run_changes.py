@@ -28,7 +28,7 @@ async def replay(call: Call, request: ReplayRequest) -> Answer:
     wish = replaying.plan(
         call.id_of(ids.RUN, "run"),
         public_requests.replay(call, request),
-        request_key=public_requests.request_key(call, "run"),
+        request_key=public_requests.request_key(call, f"replay/{call.parameters['run']}"),
         one_time=public_requests.one_time(call),
     )
     wish = await offloading.replay(call.services, call.environment, wish)

@@ -23,7 +23,7 @@ async def trigger(call: Call, request: TriggerRequest) -> Answer:
     run = requests.plan(
         call.parameters["task"],
         request,
-        request_key=public_requests.request_key(call, "run"),
+        request_key=public_requests.request_key(call, f"task/{call.parameters['task']}"),
         max_payload_bytes=call.services.settings.max_payload_bytes,
     )
     if (one_time := public_requests.one_time(call)) is not None:

@@ -10,7 +10,7 @@ from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import tokens, waitpoints
 from oncue.engine.tokens import Filters, Signed
-from oncue.protocol import codec, ids
+from oncue.protocol import codec, ids, limits
 from oncue.protocol.errors import BadRequest
 from oncue.protocol.tokens import (
     CompleteTokenRequest,
@@ -106,7 +106,7 @@ async def call_back(call: Call, _: None) -> Answer:
     """Complete a token by its address, without a key; a body that is no JSON counts as ``{}``."""
     token = call.id_of(ids.WAITPOINT, "token")
     environment = await call.services.read(lambda tx: tokens.called_back(tx, token, call.parameters["hash"]))
-    body = await bodies.read(call, call.services.settings.max_body_bytes)
+    body = await bodies.read(call, limits.MAX_COMPLETION_BYTES)
     output = body if _is_json(body) else b"{}"
     await call.services.write(
         lambda tx, effects: tokens.complete(tx, environment, token, output, codec.JSON, effects=effects)
@@ -174,6 +174,7 @@ ROUTES = (
         handle=complete,
         summary="Complete a token",
         body=CompleteTokenRequest,
+        limit=lambda _: limits.MAX_COMPLETION_BYTES,
         empty_body=CompleteTokenRequest(),
         answer=CompleteTokenResponse,
         needs=access.waitpoint_completion,
