@@ -10,7 +10,7 @@ import pytest
 
 from oncue.api.routes import streams
 from oncue.protocol import ids
-from tests.api.client import Client, Running, served
+from tests.api.client import NDJSON, Client, Running, served
 from tests.api.electric import Subscriber
 from tests.api.events import reading
 
@@ -242,6 +242,26 @@ async def test_stream_of_parent_and_root_is_written_from_below(client: Client) -
         assert [event.data for event in await events.rest()] == [1, 3]
     async with reading(client, child, "up") as events:
         assert [event.data for event in await events.rest()] == [2]
+
+
+async def test_stream_is_written_by_the_own_id_of_a_batch_item(client: Client) -> None:
+    run = await client.trigger("add", idempotencyKey="k")
+    batch = (await client.post("/api/v3/batches", {"runCount": 1})).body["id"]
+    filling = {"index": 0, "task": "add", "options": {"idempotencyKey": "k"}}
+    await client.post(f"/api/v3/batches/{batch}/items", filling, headers=NDJSON)
+    item = ids.show(ids.RUN, ids.item_run_id(ids.parse(ids.BATCH, batch), 0))
+    assert item != run
+
+    async with asyncio.timeout(5):
+        assert (await client.send("PUT", written(item))).status == 202
+        assert (await client.post(written(item), b"1\n", headers={"X-Client-Id": "w"})).status == 200
+        assert (await client.post(f"{written(item)}/append", b"2")).status == 200
+        asked = await client.send("HEAD", written(item), headers={"X-Client-Id": "w"})
+    await finished(client, run)
+
+    assert asked.headers["x-last-chunk-index"] == "0"
+    async with reading(client, run, "words") as events:
+        assert [event.data for event in await events.rest()] == [1, 2]
 
 
 async def test_chunk_taken_by_one_server_is_read_on_another(

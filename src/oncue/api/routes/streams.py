@@ -52,12 +52,11 @@ async def read(call: Call, _: None) -> Answer:
     )
 
 
-@named_runs.by_any_name
 async def register(call: Call, _: None) -> Answer:
     """Let a run have a stream, and say how its chunks are to be sent."""
-    key, whose = _key(call), _whose(call)
+    key = _key(call)
+    run = await _target(call, _whose(call))
     await bodies.read(call, limits.MAX_CHUNK_BYTES)
-    run = await _target(call, whose)
     await call.services.write(lambda tx, effects: run_streams.register(tx, call.environment, run, key, effects=effects))
     return Answer(StreamRegistered(), HTTPStatus.ACCEPTED)
 
@@ -88,8 +87,8 @@ async def last_chunk(call: Call, _: None) -> Answer:
 async def append(call: Call, _: None) -> Answer:
     """Take one chunk: the whole body, whatever it is."""
     key, part = _key(call), _name(call, b"x-part-id", uuid.uuid4().hex)
-    body = await bodies.read(call, limits.MAX_CHUNK_BYTES)
     run = await _target(call, _whose(call))
+    body = await bodies.read(call, limits.MAX_CHUNK_BYTES)
     await _store(call, run, key, [(0, _json(Line(1, body)))], f"part:{part}")
     return Answer(ChunksTaken())
 
@@ -160,6 +159,7 @@ async def _store(call: Call, run: uuid.UUID, key: str, chunks: Sequence[tuple[in
     )
 
 
+@named_runs.by_any_name
 async def _target(call: Call, whose: Target) -> uuid.UUID:
     run = _run(call)
     return await call.services.read(lambda tx: run_streams.target(tx, call.environment, run, whose))
