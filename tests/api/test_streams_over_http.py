@@ -167,6 +167,34 @@ async def test_run_that_has_ended_gets_no_new_stream(client: Client) -> None:
     assert (await client.send("PUT", written(run))).status == 400
 
 
+async def test_run_that_has_ended_takes_no_more_chunks(client: Client) -> None:
+    run = await client.trigger("add")
+    child = await client.trigger("add", parentRunId=run)
+    await send(client, run, "0", "1", x_client_id="w")
+    await client.post(f"{written(run)}/append", b"2", headers={"X-Part-Id": "p"})
+    await finished(client, run)
+
+    refused = [
+        await client.post(written(run), b"3\n"),
+        await client.post(written(run), b"1\n3\n", headers={"X-Client-Id": "w", "X-Resume-From-Chunk": "1"}),
+        await client.post(written(run, "another"), b"3\n"),
+        await client.post(f"{written(run)}/append", b"3"),
+        await client.post(f"{written(child, whose='parent')}/append", b"3"),
+    ]
+    again = [
+        await client.post(written(run), b"0\n1\n", headers={"X-Client-Id": "w"}),
+        await client.post(written(run), b"1\n", headers={"X-Client-Id": "w", "X-Resume-From-Chunk": "1"}),
+        await client.post(f"{written(run)}/append", b"2", headers={"X-Part-Id": "p"}),
+    ]
+
+    assert {(reply.status, reply.body["error"]) for reply in refused} == {
+        (400, f"run {run} has ended; its streams take no more")
+    }
+    assert [reply.status for reply in again] == [200] * 3
+    async with reading(client, run, "words") as events:
+        assert [event.data for event in await events.rest()] == [0, 1, 2]
+
+
 async def test_writer_learns_where_to_go_on(client: Client) -> None:
     run = await client.trigger("add")
     headers = {"X-Client-Id": "w"}

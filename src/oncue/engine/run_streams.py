@@ -53,6 +53,12 @@ class Chunks(msgspec.Struct, frozen=True):
     chunks: int
 
 
+class Known(msgspec.Struct, frozen=True):
+    """How many chunks are there already."""
+
+    known: int
+
+
 class Number(msgspec.Struct, frozen=True):
     """The number of a chunk that is new."""
 
@@ -83,10 +89,11 @@ class Chunk(msgspec.Struct, frozen=True):
 
 _sql = queries.load("run_streams")
 _find_targets = _sql.maybe("find_targets", Family)
-_find_state = _sql.maybe("find_state", RunState)
+_hold_run = _sql.maybe("hold_run", RunState)
 _register = _sql.maybe("register", RunId)
 _lock = _sql.one("lock", Chunks)
 _append = _sql.many("append", Number)
+_count_known = _sql.one("count_known", Known)
 _count = _sql.none("count")
 _last_part = _sql.one("last_part", LastPart)
 _read_tail = _sql.maybe("read_tail", Tail)
@@ -130,10 +137,7 @@ async def register(tx: Tx, environment: Environment, run: uuid.UUID, key: str, *
         BadRequest: The run has ended.
         NotFound: There is no such run in the caller's environment.
     """
-    state = await _find_state(tx, env_id=environment.id, run_id=run)
-    if state is None:
-        raise _unknown(run)
-    if state.has_ended:
+    if await _hold(tx, environment, run):
         raise BadRequest(f"run {ids.show(ids.RUN, run)} has ended; streams are made while a run is in progress")
     await _make(tx, environment, run, key, effects)
 
@@ -150,15 +154,28 @@ async def append(
 ) -> None:
     """Store chunks of one writer at the end of a stream; those that are there already are left.
 
+    A run that has ended takes none: whoever has read its streams was told that there is no more. Chunks that were
+    stored before it ended may be sent again.
+
     Args:
         tx: The transaction.
         environment: Whose.
-        run: Its run, which is there.
+        run: Its run.
         key: The stream; made where it is missing.
         chunks: Each with its place in the writer's own count, and as JSON in one line.
         writer: Names who writes, within the stream.
         effects: Gets what others must hear of.
+
+    Raises:
+        BadRequest: The run has ended, and not all of the chunks are stored.
+        NotFound: There is no such run in the caller's environment.
     """
+    parts = [part for part, _ in chunks]
+    if await _hold(tx, environment, run):
+        known = await _count_known(tx, env_id=environment.id, run_id=run, key=key, writer=writer, parts=parts)
+        if known.known < len(set(parts)):
+            raise BadRequest(f"run {ids.show(ids.RUN, run)} has ended; its streams take no more")
+        return
     await _make(tx, environment, run, key, effects)
     # Others that append wait here; what they have appended is seen by the next statement.
     before = await _lock(tx, env_id=environment.id, run_id=run, key=key)
@@ -169,7 +186,7 @@ async def append(
         key=key,
         chunks=before.chunks,
         writer=writer,
-        parts=[part for part, _ in chunks],
+        parts=parts,
         data=[data for _, data in chunks],
     )
     if added:
@@ -199,6 +216,18 @@ async def read(tx: Tx, environment_id: int, run: uuid.UUID, key: str, *, first: 
     return await _read_chunks(
         tx, env_id=environment_id, run_id=run, key=key, first=first, limit=PAGE, max_chars=PAGE_CHARS
     )
+
+
+async def _hold(tx: Tx, environment: Environment, run: uuid.UUID) -> bool:
+    """Keep a run as it is until the transaction has ended; return whether it has ended.
+
+    Raises:
+        NotFound: There is no such run in the environment.
+    """
+    state = await _hold_run(tx, env_id=environment.id, run_id=run)
+    if state is None:
+        raise _unknown(run)
+    return state.has_ended
 
 
 async def _make(tx: Tx, environment: Environment, run: uuid.UUID, key: str, effects: Effects) -> None:

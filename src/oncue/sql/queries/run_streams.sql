@@ -1,16 +1,17 @@
 -- name: find_targets :maybe Family
--- A run with its parent and its root, and whether it has ended.
+-- A run with its parent and its root.
 select run.id, run.parent_id, run.root_id
 from oncue.runs as run
 where run.env_id = :env_id::int
   and run.id = :run_id::uuid;
 
--- name: find_state :maybe RunState
--- Whether a run has ended.
+-- name: hold_run :maybe RunState
+-- Whether a run has ended; it does not end before this transaction does.
 select run.status is not null as has_ended
 from oncue.runs as run
 where run.env_id = :env_id::int
-  and run.id = :run_id::uuid;
+  and run.id = :run_id::uuid
+for share;
 
 -- name: register :maybe RunId
 -- Let a run have a stream; returns the run where that is new.
@@ -45,6 +46,16 @@ where not exists (
       and known.part = new.part
 )
 returning chunk.number;
+
+-- name: count_known :one Known
+-- How many of some chunks a writer has brought already.
+select count(*) as known
+from oncue.stream_chunks as chunk
+where chunk.env_id = :env_id::int
+  and chunk.run_id = :run_id::uuid
+  and chunk.key = :key::text
+  and chunk.writer = :writer::text
+  and chunk.part = any(:parts::bigint[]);
 
 -- name: count :none
 -- Count chunks into a locked stream.
