@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from oncue.api.routes import streams
+from oncue.api import event_streams
 from oncue.protocol import ids
 from tests.api.client import NDJSON, Client, Running, served
 from tests.api.electric import Subscriber
@@ -102,19 +102,36 @@ async def test_reader_goes_on_after_the_event_it_had_last(client: Client) -> Non
         assert [event.data for event in await events.rest()] == [2]
 
 
-async def test_reader_may_begin_with_what_is_yet_to_come(client: Client, running: Running) -> None:
+async def test_reader_may_begin_with_what_is_yet_to_come(client: Client) -> None:
     run = await client.trigger("add")
     await send(client, run, "0", "1")
     async with reading(client, run, "words", X_Trigger_Stream_Start="latest") as events:
-        await until_known(running)
+        begin = await events.next()
         await send(client, run, "2", x_client_id="other")
 
         async with asyncio.timeout(5):
             assert await events.take(1) == [2]
+    assert begin is not None
+    assert begin.number == 1
+
+
+@pytest.mark.parametrize("before", [(), ("0", "1")])
+async def test_reader_of_the_end_goes_on_where_it_began(client: Client, before: tuple[str, ...]) -> None:
+    run = await client.trigger("add")
+    await send(client, run, *before)
+    async with reading(client, run, "words", X_Trigger_Stream_Start="latest") as events, asyncio.timeout(5):
+        begin = await events.next()
+    assert begin is not None
+
+    await send(client, run, '"meanwhile"', x_client_id="other")
+    await finished(client, run)
+
+    async with reading(client, run, "words", X_Trigger_Stream_Start="latest", Last_Event_ID=begin.id) as events:
+        assert [event.data for event in await events.rest()] == ["meanwhile"]
 
 
 async def test_idle_stream_is_kept_open_by_comments(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_PING_SECONDS", 0.02)
+    monkeypatch.setattr(event_streams, "PING_SECONDS", 0.02)
     run = await client.trigger("add")
 
     async with reading(client, run, "words") as events, asyncio.timeout(5):
@@ -363,13 +380,6 @@ async def test_stopping_server_breaks_streams_off(database_url: str, running: Ru
     with pytest.raises(aiohttp.ClientPayloadError):
         await response.read()
     await client._session.close()
-
-
-async def until_known(running: Running) -> None:
-    """Wait until a reader knows where its stream ends."""
-    async with asyncio.timeout(10):
-        while not any(tail.end for tails in running[0].tails._tails.values() for tail in tails.values()):
-            await asyncio.sleep(0.005)
 
 
 async def until_readers(count: int, running: Running) -> None:

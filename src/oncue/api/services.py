@@ -7,8 +7,8 @@ transaction, whose effects are applied after COMMIT.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from oncue import telemetry
@@ -74,6 +74,7 @@ class Services:
 
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
         self.settings, self.traffic, self.control = settings, traffic, control
+        self._sending: set[asyncio.Task[None]] = set()
         self.signer = Signer(self._signing_keys)
         self.keys = Keys(self._find_key, self._find_key_by_id, self.signer)
         self.packets = Packets(open_objects(settings.objects), lifetime=settings.address_lifetime, find=self._storages)
@@ -162,6 +163,17 @@ class Services:
         self.polls.close()
         self.feeds.close()
         self.tails.close()
+        for sending in self._sending:
+            sending.cancel()
+
+    @contextmanager
+    def cancelled_by_drain(self, sending: asyncio.Task[None]) -> Iterator[None]:
+        """Cancel a task when the server is about to stop, within the block: its client may never read what it sends."""
+        self._sending.add(sending)
+        try:
+            yield
+        finally:
+            self._sending.discard(sending)
 
     async def _find_key(self, digest: bytes) -> KeyHolder | None:
         async with transaction(self.control) as tx:

@@ -6,13 +6,14 @@ caught up. Without readers there is no tail.
 
 Life of a run, this module's part::
 
-    api/routes/streams -> Tails.follow; api/relay -> Tails.touch -> one statement -> chunks for all readers
+    api/routes/streams -> Tails.join -> Reader; api/relay -> Tails.touch -> one statement -> chunks for all readers
 """
 
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from oncue import telemetry
@@ -55,6 +56,8 @@ class Tails:
         self._on_join, self._on_leave = on_join, on_leave
         self._tails: dict[tuple[int, uuid.UUID], dict[str, _Tail]] = {}
         self._readers = 0
+        self._of: Counter[int] = Counter()
+        """Readers, by environment."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -75,25 +78,28 @@ class Tails:
                 for tail in tails.values():
                     tail.look()
 
-    async def follow(
-        self, environment: int, run: uuid.UUID, key: str, *, first: int | None, wait_s: Callable[[], float]
-    ) -> AsyncGenerator[Sequence[Chunk], None]:
-        """Yield chunks as they come; ends when the run has ended and everything was yielded.
+    async def join(self, environment: int, run: uuid.UUID, key: str, *, first: int | None) -> "Reader":
+        """Return a reader of a stream, who holds a place until he leaves.
 
         Args:
             environment: Whose.
             run: Its run.
             key: The stream.
             first: The number of the first chunk that is wanted; None: the next that comes.
-            wait_s: For how many seconds to wait for the next chunks; then none are yielded, and it goes on.
 
         Raises:
             NotFound: There is no such run.
-            RateLimited: There are too many readers.
+            RateLimited: There are too many readers, or too many of this environment.
             Unavailable: The server is about to stop.
         """
-        if self._readers >= limits.MAX_SUBSCRIPTIONS:
-            raise RateLimited(f"{limits.MAX_SUBSCRIPTIONS:,} streams are followed here; try again later")
+        if self._closed:
+            raise _closing()
+        # No environment has more than it leaves to others, so that none can shut them out.
+        free = limits.MAX_STREAM_READERS - self._readers
+        if self._of[environment] >= free:
+            raise RateLimited(
+                f"{self._of[environment]:,} streams of this environment are followed here; try again later"
+            )
         tail = self._tails.setdefault((environment, run), {}).get(key)
         if tail is None:
             tail = _Tail(environment, run, key, self._read_tail, self._read_chunks)
@@ -101,20 +107,13 @@ class Tails:
             self._on_join(environment)
         tail.readers += 1
         self._readers += 1
+        self._of[environment] += 1
         try:
             await tail.ready()
-            at = tail.end if first is None else first
-            while True:
-                found = await self._next(tail, at, wait_s())
-                if found is None:
-                    return
-                yield found
-                at = found[-1].number + 1 if found else at
-        finally:
-            tail.readers -= 1
-            self._readers -= 1
-            if not tail.readers:
-                self._drop(tail)
+        except BaseException:
+            self._leave(tail)
+            raise
+        return Reader(tail, tail.end if first is None else first, self._next, self._leave)
 
     def close(self) -> None:
         """Let all readers go; they are to come back, elsewhere."""
@@ -128,12 +127,21 @@ class Tails:
         if at >= tail.end and not tail.has_ended and not self._closed:
             await tail.wait(seconds)
         if self._closed:
-            raise Unavailable("the server is about to stop; read on from another")
+            raise _closing()
         if at < tail.begin:
             return await self._read_chunks(tail.environment, tail.run, tail.key, at)
         if at < tail.end:
             return tail.kept(at)
         return None if tail.has_ended else ()
+
+    def _leave(self, tail: "_Tail") -> None:
+        tail.readers -= 1
+        self._readers -= 1
+        self._of[tail.environment] -= 1
+        if not self._of[tail.environment]:
+            del self._of[tail.environment]
+        if not tail.readers:
+            self._drop(tail)
 
     def _drop(self, tail: "_Tail") -> None:
         tails = self._tails[tail.environment, tail.run]
@@ -142,6 +150,40 @@ class Tails:
             del self._tails[tail.environment, tail.run]
         tail.close()
         self._on_leave(tail.environment)
+
+
+class Reader:
+    """One who follows a stream, and how far he is."""
+
+    def __init__(
+        self,
+        tail: "_Tail",
+        at: int,
+        read: Callable[["_Tail", int, float], Awaitable[Sequence[Chunk] | None]],
+        leave: Callable[["_Tail"], None],
+    ) -> None:
+        self._tail, self.at, self._read, self._leave = tail, at, read, leave
+        self._has_left = False
+
+    async def next(self, seconds: float) -> Sequence[Chunk] | None:
+        """Return the next chunks as they come; None where the run has ended and everything was returned.
+
+        Args:
+            seconds: For how long to wait for them; then none are returned, and it goes on.
+
+        Raises:
+            Unavailable: The server is about to stop.
+        """
+        found = await self._read(self._tail, self.at, seconds)
+        if found:
+            self.at = found[-1].number + 1
+        return found
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if not self._has_left:
+            self._has_left = True
+            self._leave(self._tail)
 
 
 class _Tail:
@@ -217,7 +259,7 @@ class _Tail:
                 try:
                     await self._read_on()
                 except Exception as error:  # readers must outlive every fault  # noqa: BLE001
-                    telemetry.event("realtime.failed", error=type(error).__name__, message=str(error))
+                    telemetry.event("realtime.failed", error=type(error).__name__, trace=telemetry.places(error))
                     self._is_stale, pause = True, _PAUSE_SECONDS
                 await asyncio.sleep(pause)
         finally:
@@ -248,3 +290,7 @@ class _Tail:
             dropped += 1
         del self._chunks[:dropped]
         self.begin = self.end - len(self._chunks)
+
+
+def _closing() -> Unavailable:
+    return Unavailable("the server is about to stop; read on from another")

@@ -67,6 +67,9 @@ MAX_REALTIME_ROWS: Final = 1_000
 MAX_SUBSCRIPTIONS: Final = 10_000
 """Subscriptions that one server keeps in memory, and requests of theirs that it holds open."""
 
+MAX_STREAM_READERS: Final = 10_000
+"""Readers of streams that one server has; none of its environments has more than it leaves to others."""
+
 MAX_STREAM_KEY_LENGTH: Final = 256
 
 MAX_CHUNK_BYTES: Final = 512 * 1024

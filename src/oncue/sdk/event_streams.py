@@ -56,7 +56,7 @@ class EventStream:
         """Return the values of the events that a piece completes."""
         self._failures = 0
         *whole, self._rest = _END.split(self._rest + piece)
-        return [self._value(event) for event in whole if b"data:" in event]
+        return [value for event in whole for value in self._values(event)]
 
     def pause_after(self, reply: Answer | NoAnswer) -> float:
         """Return how many seconds to wait before reading on.
@@ -71,7 +71,8 @@ class EventStream:
             raise flows.failure(reply, self._where)
         return wait
 
-    def _value(self, event: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    def _values(self, event: bytes) -> list[Any]:
+        """Return the value of an event; none of a comment, nor of one that only says where reading began."""
         data: list[bytes] = []
         for line in event.splitlines():
             name, _, text = line.partition(b":")
@@ -80,8 +81,10 @@ class EventStream:
                 self._last_id = text.decode()
             elif name == b"data":
                 data.append(text)
+        if not data:
+            return []
         document = b"\n".join(data)
         try:
-            return msgspec.json.decode(document)
+            return [msgspec.json.decode(document)]
         except msgspec.DecodeError:
-            return document.decode(errors="replace")
+            return [document.decode(errors="replace")]

@@ -4,8 +4,9 @@ Source: wire contract §6.4.
 """
 
 import asyncio
+import contextlib
+import functools
 import re
-import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -17,18 +18,18 @@ import msgspec
 from oncue.api import access, bodies, named_runs
 from oncue.api.bodies import Line
 from oncue.api.calls import Answer, Call
+from oncue.api.event_streams import EventStream
 from oncue.api.routing import Route
 from oncue.engine import run_streams
-from oncue.engine.run_streams import Chunk, Target
+from oncue.engine.run_streams import Target
 from oncue.protocol import ids, limits, names
-from oncue.protocol.errors import BadRequest, PayloadTooLarge
+from oncue.protocol.errors import BadRequest, PayloadTooLarge, Unavailable
 from oncue.protocol.streams import ChunksTaken, StreamRegistered
 
-_PING_SECONDS: Final = 10.0
-"""So that nobody on the way takes an idle connection for a dead one. Source: wire contract §6.4."""
 _GROUP: Final = 64
 """Chunks that are stored in one transaction, where they came together."""
-_LAST_EVENT: Final = re.compile(r"[0-9]{1,16}-([0-9]{1,18})", re.ASCII)
+_LAST_EVENT: Final = re.compile(r"[0-9]{1,16}-(-1|[0-9]{1,18})", re.ASCII)
+"""An event, or the place where reading began: after the last chunk that there was, -1 for none."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _MAX_NAME_LENGTH: Final = 256
 _STREAM_MEDIA_TYPE: Final = "text/event-stream"
@@ -40,13 +41,11 @@ _TARGETS: Final[dict[str, Target]] = {"self": "self", "parent": "parent", "root"
 @named_runs.by_any_name
 async def read(call: Call, _: None) -> Answer:
     """Send the chunks of a stream as they come, until its run has ended."""
-    run, key = _run(call), _key(call)
-    first = _first(call)
-    timeout_s = _timeout(call)
+    run, key, first, timeout_s = _run(call), _key(call), _first(call), _timeout(call)
     # Here, while a refusal can still be answered.
-    await call.services.read(lambda tx: run_streams.read_tail(tx, call.environment.id, run, key))
+    reader = await call.services.tails.join(call.environment.id, run, key, first=first)
     return Answer(
-        _events(call, run, key, first, timeout_s),
+        EventStream(reader, tells_place=first is None, timeout_s=timeout_s, check=functools.partial(_check, call)),
         headers=((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"), (b"x-stream-version", b"v1")),
         media_type=_STREAM_MEDIA_TYPE.encode(),
     )
@@ -93,31 +92,15 @@ async def append(call: Call, _: None) -> Answer:
     return Answer(ChunksTaken())
 
 
-async def _events(
-    call: Call, run: uuid.UUID, key: str, first: int | None, timeout_s: float | None
-) -> AsyncGenerator[bytes, None]:
-    arrived = time.monotonic()
+async def _check(call: Call) -> None:
+    """Refuse who would be refused now, though he was not when the stream began.
 
-    def wait_s() -> float:
-        """How long until a comment is due, or the end."""
-        if timeout_s is None:
-            return _PING_SECONDS
-        return max(0.0, min(_PING_SECONDS, arrived + timeout_s - time.monotonic()))
-
-    followed = call.services.tails.follow(call.environment.id, run, key, first=first, wait_s=wait_s)
-    async with aclosing(followed) as groups:
-        async for chunks in groups:
-            if chunks:
-                arrived = time.monotonic()
-                yield b"".join(map(_event, chunks))
-            elif timeout_s is not None and time.monotonic() >= arrived + timeout_s:
-                return
-            else:
-                yield b": ping\n\n"
-
-
-def _event(chunk: Chunk) -> bytes:
-    return f"id: {int(chunk.created_at.timestamp() * 1000)}-{chunk.number}\ndata: {chunk.data}\n\n".encode()
+    Raises:
+        Unauthorized: The key was revoked, or the token has expired.
+    """
+    # Who cannot be looked up while the database is away is not the one to suffer.
+    with contextlib.suppress(Unavailable):
+        await call.services.keys.authenticate(call.header(b"authorization"))
 
 
 async def _groups(lines: AsyncIterator[Line]) -> AsyncGenerator[Sequence[Line], None]:
