@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from oncue.api import event_streams
+from oncue.engine.run_streams import Name
 from oncue.protocol import ids
 from tests.api.client import NDJSON, Client, Running, served
 from tests.api.electric import Subscriber
@@ -334,9 +335,9 @@ async def test_many_readers_share_what_is_read(
         (tail,) = running[0].tails._tails[1, ids.parse(ids.RUN, run)].values()
         real = tail._read_chunks
 
-        async def counted(environment: int, wanted: Any, key: str, first: int) -> Any:
+        async def counted(environment: int, wanted: Any, name: Name, first: int) -> Any:
             reads.append(first)
-            return await real(environment, wanted, key, first)
+            return await real(environment, wanted, name, first)
 
         monkeypatch.setattr(tail, "_read_chunks", counted)
         await send(client, run, "1")

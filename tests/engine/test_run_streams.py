@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from oncue.engine import cancellation, run_streams
+from oncue.engine.run_streams import Name
 from oncue.protocol import ids
 from oncue.protocol.errors import BadRequest
 from oncue.store.pool import Tx
@@ -19,7 +20,7 @@ async def append(engine: Engine, run: uuid.UUID, writer: str, *chunks: tuple[int
 
 
 async def read(engine: Engine, run: uuid.UUID, first: int = 0) -> list[tuple[int, str]]:
-    found = await engine.run(lambda tx: run_streams.read(tx, engine.environment.id, run, "words", first=first))
+    found = await engine.run(lambda tx: run_streams.read(tx, engine.environment.id, run, Name("words"), first=first))
     return [(chunk.number, chunk.data) for chunk in found]
 
 

@@ -34,7 +34,7 @@ from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Buc
 from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
-from oncue.engine.run_streams import Chunk, Tail
+from oncue.engine.run_streams import Chunk, Name, Tail
 from oncue.engine.signing_keys import SigningKey
 from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
@@ -224,11 +224,11 @@ class Services:
     async def _read_shape(self, environment: int, shape: Shape, documents: bool) -> list[ShapeRow]:  # noqa: FBT001
         return await self.read(lambda tx: shapes.read(tx, environment, shape, documents=documents))
 
-    async def _read_tail(self, environment: int, run: uuid.UUID, key: str) -> Tail:
-        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, key))
+    async def _read_tail(self, environment: int, run: uuid.UUID, name: Name) -> Tail:
+        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, name))
 
-    async def _read_chunks(self, environment: int, run: uuid.UUID, key: str, first: int) -> list[Chunk]:
-        return await self.read(lambda tx: run_streams.read(tx, environment, run, key, first=first))
+    async def _read_chunks(self, environment: int, run: uuid.UUID, name: Name, first: int) -> list[Chunk]:
+        return await self.read(lambda tx: run_streams.read(tx, environment, run, name, first=first))
 
     async def _read_runs(
         self,

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from oncue import telemetry
 from oncue.engine import run_streams
-from oncue.engine.run_streams import Chunk
+from oncue.engine.run_streams import Chunk, Name
 from oncue.protocol import limits
 from oncue.protocol.errors import RateLimited, Unavailable
 
@@ -29,8 +29,8 @@ _PAUSE_SECONDS: Final = 1.0
 """After a statement that failed."""
 _CHECK_SECONDS: Final = 60.0
 
-ReadTail: TypeAlias = Callable[[int, uuid.UUID, str], Awaitable[run_streams.Tail]]
-ReadChunks: TypeAlias = Callable[[int, uuid.UUID, str, int], Awaitable[list[Chunk]]]
+ReadTail: TypeAlias = Callable[[int, uuid.UUID, Name], Awaitable[run_streams.Tail]]
+ReadChunks: TypeAlias = Callable[[int, uuid.UUID, Name, int], Awaitable[list[Chunk]]]
 
 
 class Tails:
@@ -54,7 +54,7 @@ class Tails:
         """
         self._read_tail, self._read_chunks = read_tail, read_chunks
         self._on_join, self._on_leave = on_join, on_leave
-        self._tails: dict[tuple[int, uuid.UUID], dict[str, _Tail]] = {}
+        self._tails: dict[tuple[int, uuid.UUID], dict[Name, _Tail]] = {}
         self._readers = 0
         self._of: Counter[int] = Counter()
         """Readers, by environment."""
@@ -78,13 +78,13 @@ class Tails:
                 for tail in tails.values():
                     tail.look()
 
-    async def join(self, environment: int, run: uuid.UUID, key: str, *, first: int | None) -> "Reader":
+    async def join(self, environment: int, run: uuid.UUID, name: Name, *, first: int | None) -> "Reader":
         """Return a reader of a stream, who holds a place until he leaves.
 
         Args:
             environment: Whose.
             run: Its run.
-            key: The stream.
+            name: The stream.
             first: The number of the first chunk that is wanted; None: the next that comes.
 
         Raises:
@@ -100,10 +100,10 @@ class Tails:
             raise RateLimited(
                 f"{self._of[environment]:,} streams of this environment are followed here; try again later"
             )
-        tail = self._tails.setdefault((environment, run), {}).get(key)
+        tail = self._tails.setdefault((environment, run), {}).get(name)
         if tail is None:
-            tail = _Tail(environment, run, key, self._read_tail, self._read_chunks)
-            self._tails[environment, run][key] = tail
+            tail = _Tail(environment, run, name, self._read_tail, self._read_chunks)
+            self._tails[environment, run][name] = tail
             self._on_join(environment)
         tail.readers += 1
         self._readers += 1
@@ -129,7 +129,7 @@ class Tails:
         if self._closed:
             raise _closing()
         if at < tail.begin:
-            return await self._read_chunks(tail.environment, tail.run, tail.key, at)
+            return await self._read_chunks(tail.environment, tail.run, tail.name, at)
         if at < tail.end:
             return tail.kept(at)
         return None if tail.has_ended else ()
@@ -145,7 +145,7 @@ class Tails:
 
     def _drop(self, tail: "_Tail") -> None:
         tails = self._tails[tail.environment, tail.run]
-        del tails[tail.key]
+        del tails[tail.name]
         if not tails:
             del self._tails[tail.environment, tail.run]
         tail.close()
@@ -190,9 +190,9 @@ class _Tail:
     """The end of one stream."""
 
     def __init__(
-        self, environment: int, run: uuid.UUID, key: str, read_tail: ReadTail, read_chunks: ReadChunks
+        self, environment: int, run: uuid.UUID, name: Name, read_tail: ReadTail, read_chunks: ReadChunks
     ) -> None:
-        self.environment, self.run, self.key = environment, run, key
+        self.environment, self.run, self.name = environment, run, name
         self._read_tail, self._read_chunks = read_tail, read_chunks
         self.readers = 0
         self.has_ended = False
@@ -240,7 +240,7 @@ class _Tail:
                 task.cancel()
 
     async def _begin(self) -> None:
-        tail = await self._read_tail(self.environment, self.run, self.key)
+        tail = await self._read_tail(self.environment, self.run, self.name)
         self.begin = self.end = tail.chunks
         self.has_ended = tail.has_ended
         if self._is_stale:
@@ -267,9 +267,9 @@ class _Tail:
 
     async def _read_on(self) -> None:
         # In this order: a run that has ended by then sends no more.
-        tail = await self._read_tail(self.environment, self.run, self.key)
+        tail = await self._read_tail(self.environment, self.run, self.name)
         while self.end < tail.chunks:
-            found = await self._read_chunks(self.environment, self.run, self.key, self.end)
+            found = await self._read_chunks(self.environment, self.run, self.name, self.end)
             if not found:
                 break
             self._keep(found)

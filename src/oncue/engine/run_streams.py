@@ -1,19 +1,21 @@
-"""Run streams: values that a run sends, one after the other, to whoever follows it.
+"""Run streams: values that a run sends, one after the other, to whoever follows it, and those that it is sent.
 
-A stream is named by its run and a key. Chunks are numbered from 0 in the order in which they were committed; each says
-who wrote it and which of the writer's chunks it is, so one that is sent again is stored once.
+A stream is named by its run and a key; what a run is sent under a key, an input stream, is another one. Chunks are
+numbered from 0 in the order in which they were committed; each says who wrote it and which of the writer's chunks it
+is, so one that is sent again is stored once.
 
 Source: wire contract §6.4.
 
 Life of a run, this module's part::
 
     api/routes/streams -> run_streams.register, append -> api/tails -> run_streams.read
+    api/routes/inputs -> run_streams.send -> api/tails -> run_streams.read
 """
 
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -79,6 +81,14 @@ class Tail(msgspec.Struct, frozen=True):
     chunks: int
 
 
+class Name(NamedTuple):
+    """Which stream of a run."""
+
+    key: str
+    is_input: bool = False
+    """It is made of what the run is sent."""
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """A chunk as it is stored."""
 
@@ -95,9 +105,14 @@ _lock = _sql.one("lock", Chunks)
 _append = _sql.many("append", Number)
 _count_known = _sql.one("count_known", Known)
 _count = _sql.none("count")
+_hold_run_alone = _sql.maybe("hold_run_alone", RunState)
+_count_sent = _sql.one("count_sent", Known)
+_send = _sql.maybe("send", Number)
 _last_part = _sql.one("last_part", LastPart)
 _read_tail = _sql.maybe("read_tail", Tail)
 _read_chunks = _sql.many("read_chunks", Chunk)
+_read_input_tail = _sql.maybe("read_input_tail", Tail)
+_read_inputs = _sql.many("read_inputs", Chunk)
 
 
 def check_key(key: str) -> None:
@@ -194,27 +209,57 @@ async def append(
         effects.stream(environment, run)
 
 
+async def send(
+    tx: Tx, environment: Environment, run: uuid.UUID, key: str, data: str, *, part: str, effects: Effects
+) -> None:
+    """Store a value at the end of an input stream of a run; one that is there already is left.
+
+    Args:
+        tx: The transaction.
+        environment: Whose.
+        run: Its run, in progress or yet to begin.
+        key: The input stream.
+        data: JSON in one line.
+        part: Names the sending, within the stream.
+        effects: Gets what others must hear of.
+
+    Raises:
+        BadRequest: The run has ended, and was not sent this before.
+        NotFound: There is no such run in the caller's environment.
+    """
+    state = await _hold_run_alone(tx, env_id=environment.id, run_id=run)
+    if state is None:
+        raise _unknown(run)
+    if state.has_ended:
+        if not (await _count_sent(tx, env_id=environment.id, run_id=run, key=key, part=part)).known:
+            raise BadRequest(f"run {ids.show(ids.RUN, run)} has ended; nobody would read what it is sent")
+    elif await _send(tx, env_id=environment.id, run_id=run, key=key, part=part, data=data) is not None:
+        effects.stream(environment, run)
+
+
 async def last_part(tx: Tx, environment: Environment, run: uuid.UUID, key: str, writer: str) -> int:
     """Return the last chunk that a writer has brought, by the writer's own count; -1 where there is none."""
     return (await _last_part(tx, env_id=environment.id, run_id=run, key=key, writer=writer)).part
 
 
-async def read_tail(tx: Tx, environment_id: int, run: uuid.UUID, key: str) -> Tail:
+async def read_tail(tx: Tx, environment_id: int, run: uuid.UUID, name: Name) -> Tail:
     """Return where a stream ends for now; one that nobody has written to is empty.
 
     Raises:
         NotFound: There is no such run in the environment.
     """
-    tail = await _read_tail(tx, env_id=environment_id, run_id=run, key=key)
+    query = _read_input_tail if name.is_input else _read_tail
+    tail = await query(tx, env_id=environment_id, run_id=run, key=name.key)
     if tail is None:
         raise _unknown(run)
     return tail
 
 
-async def read(tx: Tx, environment_id: int, run: uuid.UUID, key: str, *, first: int) -> list[Chunk]:
+async def read(tx: Tx, environment_id: int, run: uuid.UUID, name: Name, *, first: int) -> list[Chunk]:
     """Return chunks from a number on, in order: at most ``PAGE``, and none once they are large."""
-    return await _read_chunks(
-        tx, env_id=environment_id, run_id=run, key=key, first=first, limit=PAGE, max_chars=PAGE_CHARS
+    query = _read_inputs if name.is_input else _read_chunks
+    return await query(
+        tx, env_id=environment_id, run_id=run, key=name.key, first=first, limit=PAGE, max_chars=PAGE_CHARS
     )
 
 

@@ -4,7 +4,7 @@ Source: wire contract §1.3, §6.4.
 
 Life of a run, this module's part::
 
-    streams.read -> EventStream -> connections.pieces -> EventStream.take -> values
+    streams.read, received -> EventStream -> connections.pieces -> EventStream.take -> values
 """
 
 import random
@@ -26,15 +26,17 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 class EventStream:
     """A stream of a run, and how far it was read."""
 
-    def __init__(self, run_id: str, key: str, *, latest: bool) -> None:
+    def __init__(self, run_id: str, key: str, *, latest: bool = False, is_input: bool = False) -> None:
         """Begin before the first chunk.
 
         Args:
             run_id: Whose.
             key: Which.
             latest: Begin with the next chunk that comes instead.
+            is_input: It is made of what the run is sent.
         """
-        self._path = f"/realtime/v1/streams/{quote(run_id, safe='')}/{quote(key, safe='')}"
+        folder = f"/realtime/v1/streams/{quote(run_id, safe='')}{'/input' if is_input else ''}"
+        self._path = f"{folder}/{quote(key, safe='')}"
         self._latest = latest
         self._last_id: str | None = None
         self._rest = b""
