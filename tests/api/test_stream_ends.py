@@ -54,13 +54,12 @@ async def streaming(run: str, client: Client) -> int:
 
 
 @contextlib.asynccontextmanager
-async def deaf(client: Client, run: str) -> AsyncIterator[asyncio.StreamReader]:
+async def deaf(client: Client, run: str, *, method: str = "GET") -> AsyncIterator[asyncio.StreamReader]:
     """Follow a stream, and read nothing of it."""
     place = urlsplit(client.url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1024)
-    writer.write(
-        f"GET /realtime/v1/streams/{run}/words HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {DEV_KEY}\r\n\r\n".encode()
-    )
+    head = f"{method} /realtime/v1/streams/{run}/words HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {DEV_KEY}\r\n\r\n"
+    writer.write(head.encode())
     try:
         yield reader
     finally:
@@ -192,6 +191,16 @@ async def test_refused_readers_leave_no_place_taken(client: Client, running: Run
 
     assert len(running[0].tails) == 0
     assert running[0].tails._tails == {}
+
+
+async def test_client_that_wants_the_head_takes_no_place(client: Client, running: Running) -> None:
+    run = await client.trigger("add")
+
+    async with deaf(client, run, method="HEAD") as reader, asyncio.timeout(10):
+        assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")
+
+        # Its connection is there for the next request.
+        await until_readers(0, running)
 
 
 async def test_reader_that_does_not_read_loses_its_place(

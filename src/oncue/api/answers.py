@@ -72,6 +72,9 @@ async def send_pieces(call: Call, send: Send, answer: Answer) -> None:
     headers = [(b"content-type", answer.media_type), *answer.headers]
     async with aclosing(answer.body) as pieces:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if call.scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
         sending = asyncio.create_task(_send_each(send, pieces), name="oncue-pieces")
         leaving = asyncio.create_task(_gone(call.receive), name="oncue-leaving")
         try:

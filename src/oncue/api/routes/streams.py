@@ -47,7 +47,8 @@ async def read(call: Call, _: None) -> Answer:
 async def follow(call: Call, name: Name) -> Answer:
     """Answer with a stream of the path's run."""
     run, first, timeout_s = run_of(call), _first(call), _timeout(call)
-    # Here, while a refusal can still be answered.
+    # Here, while a refusal can still be answered. For a run that is not there no server is told of a reader.
+    await call.services.read(lambda tx: run_streams.read_tail(tx, call.environment.id, run, name))
     reader = await call.services.tails.join(call.environment.id, run, name, first=first)
     return Answer(
         EventStream(reader, tells_place=first is None, timeout_s=timeout_s, check=functools.partial(_check, call)),
