@@ -6,9 +6,12 @@ structured handlers and spelled out in the message for people.
 """
 
 import logging
+import traceback
+from pathlib import Path
 from typing import Final
 
 _log: Final = logging.getLogger("oncue")
+_FRAMES: Final = 8
 
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "announce.failed": (logging.WARNING, "a worker could not announce itself; it tries again"),
@@ -113,3 +116,9 @@ def event(name: str, /, **fields: object) -> None:
     if _log.isEnabledFor(level):
         spelled = " ".join(f"{key}={value}" for key, value in fields.items())
         _log.log(level, "%s %s", name, spelled, extra={"event": name, "fields": fields})
+
+
+def places(error: BaseException) -> str:
+    """Return where an error came from, innermost first; no message, which may quote what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[: -_FRAMES - 1 : -1]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)

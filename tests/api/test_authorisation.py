@@ -126,6 +126,12 @@ ROWS = {
     ),
     # Who may is refused for what it sends: a stream would be followed to the end of its run.
     "GET /realtime/v1/streams/{run}/{key}": Row(400, 400, READ_RUN),
+    "POST /realtime/v1/streams/{run}/input/{key}": Row(
+        200, 404,
+        Scopes("write:inputStreams:{run}", "write:inputStreams", f"write:inputStreams:{OTHER_RUN}", "write:runs:{run}"),
+        {"data": 1},
+    ),
+    "GET /realtime/v1/streams/{run}/input/{key}": Row(400, 400, READ_RUN),
     "PUT /realtime/v1/streams/{run}/{target}/{key}": Row(202, 404),
     "POST /realtime/v1/streams/{run}/{target}/{key}": Row(200, 404, body=1),
     "HEAD /realtime/v1/streams/{run}/{target}/{key}": Row(200, 404),

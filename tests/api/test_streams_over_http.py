@@ -8,9 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from oncue.api.routes import streams
+from oncue.api import event_streams
+from oncue.engine.run_streams import Name
 from oncue.protocol import ids
-from tests.api.client import Client, Running, served
+from tests.api.client import NDJSON, Client, Running, served
 from tests.api.electric import Subscriber
 from tests.api.events import reading
 
@@ -102,19 +103,36 @@ async def test_reader_goes_on_after_the_event_it_had_last(client: Client) -> Non
         assert [event.data for event in await events.rest()] == [2]
 
 
-async def test_reader_may_begin_with_what_is_yet_to_come(client: Client, running: Running) -> None:
+async def test_reader_may_begin_with_what_is_yet_to_come(client: Client) -> None:
     run = await client.trigger("add")
     await send(client, run, "0", "1")
     async with reading(client, run, "words", X_Trigger_Stream_Start="latest") as events:
-        await until_known(running)
+        begin = await events.next()
         await send(client, run, "2", x_client_id="other")
 
         async with asyncio.timeout(5):
             assert await events.take(1) == [2]
+    assert begin is not None
+    assert begin.number == 1
+
+
+@pytest.mark.parametrize("before", [(), ("0", "1")])
+async def test_reader_of_the_end_goes_on_where_it_began(client: Client, before: tuple[str, ...]) -> None:
+    run = await client.trigger("add")
+    await send(client, run, *before)
+    async with reading(client, run, "words", X_Trigger_Stream_Start="latest") as events, asyncio.timeout(5):
+        begin = await events.next()
+    assert begin is not None
+
+    await send(client, run, '"meanwhile"', x_client_id="other")
+    await finished(client, run)
+
+    async with reading(client, run, "words", X_Trigger_Stream_Start="latest", Last_Event_ID=begin.id) as events:
+        assert [event.data for event in await events.rest()] == ["meanwhile"]
 
 
 async def test_idle_stream_is_kept_open_by_comments(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_PING_SECONDS", 0.02)
+    monkeypatch.setattr(event_streams, "PING_SECONDS", 0.02)
     run = await client.trigger("add")
 
     async with reading(client, run, "words") as events, asyncio.timeout(5):
@@ -165,6 +183,34 @@ async def test_run_that_has_ended_gets_no_new_stream(client: Client) -> None:
     await finished(client, run)
 
     assert (await client.send("PUT", written(run))).status == 400
+
+
+async def test_run_that_has_ended_takes_no_more_chunks(client: Client) -> None:
+    run = await client.trigger("add")
+    child = await client.trigger("add", parentRunId=run)
+    await send(client, run, "0", "1", x_client_id="w")
+    await client.post(f"{written(run)}/append", b"2", headers={"X-Part-Id": "p"})
+    await finished(client, run)
+
+    refused = [
+        await client.post(written(run), b"3\n"),
+        await client.post(written(run), b"1\n3\n", headers={"X-Client-Id": "w", "X-Resume-From-Chunk": "1"}),
+        await client.post(written(run, "another"), b"3\n"),
+        await client.post(f"{written(run)}/append", b"3"),
+        await client.post(f"{written(child, whose='parent')}/append", b"3"),
+    ]
+    again = [
+        await client.post(written(run), b"0\n1\n", headers={"X-Client-Id": "w"}),
+        await client.post(written(run), b"1\n", headers={"X-Client-Id": "w", "X-Resume-From-Chunk": "1"}),
+        await client.post(f"{written(run)}/append", b"2", headers={"X-Part-Id": "p"}),
+    ]
+
+    assert {(reply.status, reply.body["error"]) for reply in refused} == {
+        (400, f"run {run} has ended; its streams take no more")
+    }
+    assert [reply.status for reply in again] == [200] * 3
+    async with reading(client, run, "words") as events:
+        assert [event.data for event in await events.rest()] == [0, 1, 2]
 
 
 async def test_writer_learns_where_to_go_on(client: Client) -> None:
@@ -244,6 +290,26 @@ async def test_stream_of_parent_and_root_is_written_from_below(client: Client) -
         assert [event.data for event in await events.rest()] == [2]
 
 
+async def test_stream_is_written_by_the_own_id_of_a_batch_item(client: Client) -> None:
+    run = await client.trigger("add", idempotencyKey="k")
+    batch = (await client.post("/api/v3/batches", {"runCount": 1})).body["id"]
+    filling = {"index": 0, "task": "add", "options": {"idempotencyKey": "k"}}
+    await client.post(f"/api/v3/batches/{batch}/items", filling, headers=NDJSON)
+    item = ids.show(ids.RUN, ids.item_run_id(ids.parse(ids.BATCH, batch), 0))
+    assert item != run
+
+    async with asyncio.timeout(5):
+        assert (await client.send("PUT", written(item))).status == 202
+        assert (await client.post(written(item), b"1\n", headers={"X-Client-Id": "w"})).status == 200
+        assert (await client.post(f"{written(item)}/append", b"2")).status == 200
+        asked = await client.send("HEAD", written(item), headers={"X-Client-Id": "w"})
+    await finished(client, run)
+
+    assert asked.headers["x-last-chunk-index"] == "0"
+    async with reading(client, run, "words") as events:
+        assert [event.data for event in await events.rest()] == [1, 2]
+
+
 async def test_chunk_taken_by_one_server_is_read_on_another(
     client: Client, running: Running, database_url: str
 ) -> None:
@@ -269,9 +335,9 @@ async def test_many_readers_share_what_is_read(
         (tail,) = running[0].tails._tails[1, ids.parse(ids.RUN, run)].values()
         real = tail._read_chunks
 
-        async def counted(environment: int, wanted: Any, key: str, first: int) -> Any:
+        async def counted(environment: int, wanted: Any, name: Name, first: int) -> Any:
             reads.append(first)
-            return await real(environment, wanted, key, first)
+            return await real(environment, wanted, name, first)
 
         monkeypatch.setattr(tail, "_read_chunks", counted)
         await send(client, run, "1")
@@ -315,13 +381,6 @@ async def test_stopping_server_breaks_streams_off(database_url: str, running: Ru
     with pytest.raises(aiohttp.ClientPayloadError):
         await response.read()
     await client._session.close()
-
-
-async def until_known(running: Running) -> None:
-    """Wait until a reader knows where its stream ends."""
-    async with asyncio.timeout(10):
-        while not any(tail.end for tails in running[0].tails._tails.values() for tail in tails.values()):
-            await asyncio.sleep(0.005)
 
 
 async def until_readers(count: int, running: Running) -> None:

@@ -1,12 +1,13 @@
 """Official clients follow runs, tags, batches and streams."""
 
+import asyncio
 import uuid
 from typing import Any
 
 import aiohttp
 
 from tests.clients.client import Client
-from tests.fixtures.stack import Stack
+from tests.fixtures.stack import Stack, eventually
 
 
 async def test_run_is_followed_to_its_end(each_client: Client) -> None:
@@ -91,3 +92,40 @@ async def test_subscription_brings_streams_along(each_client: Client, shared_sta
     run = await streamed(each_client, shared_stack, "words", b"1\n2\n3\n")
 
     assert await each_client("realtime.withStreams", {"run": run, "key": "words"}) == [1, 2, 3]
+
+
+async def test_reader_of_the_end_is_given_values_only(client: Client, shared_stack: Stack) -> None:
+    run = await streamed(client, shared_stack, "words", b'"before"\n')
+    reading = asyncio.create_task(client("realtime.readNext", {"run": run, "key": "words"}))
+
+    headers = {"Authorization": f"Bearer {shared_stack.server.key}"}
+    async with aiohttp.ClientSession(shared_stack.server.url, headers=headers) as session:
+
+        async def is_read() -> bool:
+            (await session.post(f"/realtime/v1/streams/{run}/self/words/append", data=b'"later"')).release()
+            return reading.done()
+
+        await eventually(is_read, "the reader has seen a value that came after it had begun")
+
+    assert await reading == "later"
+
+
+async def test_backend_sends_words_to_a_run(each_client: Client) -> None:
+    handle = await each_client("triggering.trigger", {"id": "listens", "payload": None})
+    said = ["hello", {"and": [1, None, "more"]}, "bye"]
+
+    sent = await each_client("realtime.sendWords", {"run": handle["id"], "key": "words", "words": said})
+    run = await each_client("runs.poll", handle["id"])
+
+    assert sent == "sent"
+    assert (run["status"], run["output"]) == ("COMPLETED", said[:2])
+
+
+async def test_words_for_a_run_that_has_ended_are_refused(client: Client, shared_stack: Stack) -> None:
+    run = await streamed(client, shared_stack, "words", b"1\n")
+    await cancelled(shared_stack, run)
+
+    error = await client.refused("realtime.sendWords", {"run": run, "key": "words", "words": ["late"]})
+
+    assert (error["class"], error["status"]) == ("BadRequestError", 400)
+    assert "has ended" in error["message"]

@@ -25,6 +25,7 @@ EVERYDAY = (
     "values",
     "page",
     "telling",
+    "listening",
 )
 """Modules whose tasks break nothing; one worker has them all."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from oncue.engine import environments, reading, retention, run_streams, upkeep
+from oncue.engine import environments, reading, retention, upkeep
 from oncue.protocol import ids
 from oncue.protocol.errors import NotFound
 from oncue.protocol.triggers import BatchItem
@@ -76,11 +76,15 @@ class History:
         )
 
     async def stream(self, day: datetime.date) -> None:
-        await self.engine.run(
-            lambda tx: run_streams.append(
-                tx, self.engine.environment, id_of(day), "words", [(0, "1")], writer="w", effects=self.engine.effects
+        for table, columns, values in (
+            ("run_streams", "chunks", "1"),
+            ("stream_chunks", "number, writer, part, data", "0, 'w', 0, '1'"),
+            ("run_inputs", "number, part, data", "0, 'a', '1'"),
+        ):
+            await self.engine.pool.execute(
+                f"insert into oncue.{table} (env_id, run_id, key, {columns}) values (1, $1, 'words', {values})",
+                id_of(day),
             )
-        )
 
     async def place(self) -> str:
         return (await in_transaction(self.engine.pool, environments.storages))[0].place
@@ -157,6 +161,7 @@ async def test_what_belongs_to_old_runs_goes_with_them(history: History) -> None
     assert not await history.is_there(stray)
     assert (await history.count("run_logs"), await history.count("waitpoints")) == (1, 3)
     assert (await history.count("run_streams"), await history.count("stream_chunks")) == (1, 1)
+    assert await history.count("run_inputs") == 1
     assert await history.engine.pool.fetchval("select id from oncue.batches") == ids.parse(ids.BATCH, new)
 
 

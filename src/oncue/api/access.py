@@ -199,6 +199,10 @@ async def _may_complete(call: Call, scopes: Scopes) -> bool:
     return scopes.cover("write", Resource("waitpoints", call.parameters["token"]))
 
 
+async def _may_send(call: Call, scopes: Scopes) -> bool:
+    return scopes.cover("write", Resource("inputStreams", call.parameters["run"]))
+
+
 async def _may_fetch(_: Call, scopes: Scopes) -> bool:
     # The path is in the run, and nobody can guess one: who has it could read the run.
     return scopes.name("read", _OF_RUNS)
@@ -215,6 +219,7 @@ batch_end: Final = Need("write:batch:<batch> or batchTrigger:tasks", _may_end_ba
 batch_reading: Final = Need("read:batch:<batch> or read:runs", _may_read_batch)
 run_reading: Final = _run("read", _OF_RUNS)
 run_writing: Final = _run("write", ("runs", "tasks"))
+input_sending: Final = Need("write:inputStreams:<run>", _may_send)
 run_listing: Final = Need(f"read:runs, or read:tasks:<task> for every task of {_TASK_FILTER}", _may_list_runs)
 run_following: Final = Need("read:tags:<tag> for one of tags, or read:runs", _may_follow_tags)
 key_reset: Final = _collection("write", "runs")

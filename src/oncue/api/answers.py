@@ -8,26 +8,35 @@ Source: wire contract §1.3, §1.4, §1.5.
 
 import asyncio
 import math
-import traceback
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from starlette.types import Receive, Send
 
 from oncue import telemetry
-from oncue.api.calls import Answer
+from oncue.api.calls import Answer, Call
 from oncue.api.rate_limiting import Standing
-from oncue.protocol.errors import ApiError, OncueError, PermissionDenied, RateLimited, Unauthorized, Unavailable
+from oncue.protocol.errors import (
+    ApiError,
+    ConnectionFailed,
+    OncueError,
+    PermissionDenied,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+)
 
 encode: Final = msgspec.json.Encoder().encode
 _NO_RETRY: Final = (b"x-should-retry", b"false")
 _RETRY_AFTER: Final = (b"retry-after", b"1")
-_FRAMES: Final = 8
+_SEND_SECONDS: Final = 60.0
+"""Who has read nothing for so long is not waited for; he can come back and read on."""
+ABORT: Final = "oncue.abort"
+"""In a request's scope, from whoever serves: drops its connection with what has not been sent."""
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -66,31 +75,48 @@ async def send_answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_pieces(receive: Receive, send: Send, answer: Answer) -> None:
-    """Send an answer piece by piece as it is made, for as long as the client is there.
+async def send_pieces(call: Call, send: Send, answer: Answer) -> None:
+    """Send an answer piece by piece as it is made, for as long as the client is there and reads.
 
-    Where an error ends it the connection is broken off: the client is not to take what it has for everything.
+    Where an error ends it, or the server is about to stop, the connection is broken off: the client is not to take what
+    it has for everything.
     """
     headers = [(b"content-type", answer.media_type), *answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    sending = asyncio.create_task(_send_each(send, answer.body), name="oncue-pieces")
-    leaving = asyncio.create_task(_gone(receive), name="oncue-leaving")
-    try:
-        await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sending.cancel()
-        leaving.cancel()
-        (error,) = await asyncio.gather(sending, return_exceptions=True)
+    async with aclosing(answer.body) as pieces:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if call.scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        sending = asyncio.create_task(_send_each(send, pieces), name="oncue-pieces")
+        leaving = asyncio.create_task(_gone(call.receive), name="oncue-leaving")
+        try:
+            with call.services.cancelled_by_drain(sending):
+                await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            (error,) = await asyncio.gather(sending, return_exceptions=True)
     if error is None:
-        await send({"type": "http.response.body", "body": b""})
-    elif isinstance(error, Exception) and not isinstance(error, OncueError):
+        return
+    # A client that does not read would keep a connection that is closed in good order, and so the server that stops.
+    call.scope.get(ABORT, _nothing)()
+    if isinstance(error, Exception) and not isinstance(error, OncueError):
         raise error
 
 
-async def _send_each(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
-    async with aclosing(pieces):
+async def _send_each(send: Send, pieces: AsyncIterator[bytes]) -> None:
+    try:
         async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(_SEND_SECONDS):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with asyncio.timeout(_SEND_SECONDS):
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        raise ConnectionFailed("the client does not read what it is sent") from None
+
+
+def _nothing() -> None:
+    pass
 
 
 async def _gone(receive: Receive) -> None:
@@ -160,13 +186,7 @@ def from_error(error: Exception, *, method: str, path: str) -> Answer:
         path=path,
         error=type(error).__name__,
         message=told,
-        trace=_trace(error),
+        trace=telemetry.places(error),
     )
     message = f"Internal server error; the server's log has it as request {request_id}"
     return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, "server_error")
-
-
-def _trace(error: Exception) -> str:
-    """Return where an error came from, innermost first; places only, since messages may quote what was sent."""
-    frames = traceback.extract_tb(error.__traceback__)[: -_FRAMES - 1 : -1]
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)

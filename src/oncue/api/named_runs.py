@@ -8,22 +8,24 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from oncue.api.calls import Answer, Call
+from oncue.api.calls import Call
 from oncue.engine import batch_links
 from oncue.protocol import ids
 from oncue.protocol.errors import NotFound
 
 Body = TypeVar("Body")
+Found = TypeVar("Found")
 
 
-def by_any_name(handle: Callable[[Call, Body], Awaitable[Answer]]) -> Callable[[Call, Body], Awaitable[Answer]]:
-    """Have a handler of a path with ``{run}`` look for the run of a batch item where no run has that id.
+def by_any_name(handle: Callable[[Call, Body], Awaitable[Found]]) -> Callable[[Call, Body], Awaitable[Found]]:
+    """Have a handler of a path with ``{run}``, or a part of it, look for the run of a batch item where there is none.
 
-    Only then: what was not found was not changed either, so the handler can begin anew, and others pay nothing.
+    Only then: what was not found was not changed either, so the handler can begin anew, and others pay nothing. What is
+    begun anew must not have read the body of the request: there is none to be read a second time.
     """
 
     @functools.wraps(handle)
-    async def looking(call: Call, body: Body) -> Answer:
+    async def looking(call: Call, body: Body) -> Found:
         try:
             return await handle(call, body)
         except NotFound:

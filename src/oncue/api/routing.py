@@ -110,7 +110,7 @@ class Api(BaseRoute):
             answer = answer._replace(headers=(*answer.headers, *answers.rate_limit_headers(call.standing)))
         answer = _shared(found.route, answer, scope)
         if isinstance(answer.body, AsyncIterator):
-            await answers.send_pieces(receive, send, answer)
+            await answers.send_pieces(call, send, answer)
         else:
             await answers.send_answer(send, answer)
 

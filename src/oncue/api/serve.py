@@ -9,13 +9,15 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from oncue import telemetry
+from oncue.api import answers
 from oncue.api.app import create_app
 from oncue.api.settings import ServerSettings
 from oncue.protocol.errors import SettingsError
@@ -105,6 +107,16 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("ASGI callable returned without completing response")
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, which lets a request's answer be dropped in the middle."""
+
+    def on_message_begin(self) -> None:
+        """Give the request the means, in its scope."""
+        super().on_message_begin()
+        scope: dict[str, object] = cast("dict[str, object]", self.scope)
+        scope[answers.ABORT] = self.transport.abort
+
+
 class _Server(uvicorn.Server):
     """uvicorn, with its application's lifespan and its signals in our hands."""
 
@@ -116,7 +128,7 @@ class _Server(uvicorn.Server):
                 app,
                 lifespan="off",
                 loop="none",
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 access_log=False,
                 log_config=None,

@@ -7,8 +7,8 @@ transaction, whose effects are applied after COMMIT.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from oncue import telemetry
@@ -34,7 +34,7 @@ from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Buc
 from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
-from oncue.engine.run_streams import Chunk, Tail
+from oncue.engine.run_streams import Chunk, Name, Tail
 from oncue.engine.signing_keys import SigningKey
 from oncue.engine.triggering import Triggered
 from oncue.protocol.errors import ApiError
@@ -74,6 +74,7 @@ class Services:
 
     def __init__(self, settings: ServerSettings, traffic: Pool, control: Pool) -> None:
         self.settings, self.traffic, self.control = settings, traffic, control
+        self._sending: set[asyncio.Task[None]] = set()
         self.signer = Signer(self._signing_keys)
         self.keys = Keys(self._find_key, self._find_key_by_id, self.signer)
         self.packets = Packets(open_objects(settings.objects), lifetime=settings.address_lifetime, find=self._storages)
@@ -162,6 +163,17 @@ class Services:
         self.polls.close()
         self.feeds.close()
         self.tails.close()
+        for sending in self._sending:
+            sending.cancel()
+
+    @contextmanager
+    def cancelled_by_drain(self, sending: asyncio.Task[None]) -> Iterator[None]:
+        """Cancel a task when the server is about to stop, within the block: its client may never read what it sends."""
+        self._sending.add(sending)
+        try:
+            yield
+        finally:
+            self._sending.discard(sending)
 
     async def _find_key(self, digest: bytes) -> KeyHolder | None:
         async with transaction(self.control) as tx:
@@ -212,11 +224,11 @@ class Services:
     async def _read_shape(self, environment: int, shape: Shape, documents: bool) -> list[ShapeRow]:  # noqa: FBT001
         return await self.read(lambda tx: shapes.read(tx, environment, shape, documents=documents))
 
-    async def _read_tail(self, environment: int, run: uuid.UUID, key: str) -> Tail:
-        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, key))
+    async def _read_tail(self, environment: int, run: uuid.UUID, name: Name) -> Tail:
+        return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, name))
 
-    async def _read_chunks(self, environment: int, run: uuid.UUID, key: str, first: int) -> list[Chunk]:
-        return await self.read(lambda tx: run_streams.read(tx, environment, run, key, first=first))
+    async def _read_chunks(self, environment: int, run: uuid.UUID, name: Name, first: int) -> list[Chunk]:
+        return await self.read(lambda tx: run_streams.read(tx, environment, run, name, first=first))
 
     async def _read_runs(
         self,

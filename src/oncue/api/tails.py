@@ -6,18 +6,19 @@ caught up. Without readers there is no tail.
 
 Life of a run, this module's part::
 
-    api/routes/streams -> Tails.follow; api/relay -> Tails.touch -> one statement -> chunks for all readers
+    api/routes/streams -> Tails.join -> Reader; api/relay -> Tails.touch -> one statement -> chunks for all readers
 """
 
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from oncue import telemetry
 from oncue.engine import run_streams
-from oncue.engine.run_streams import Chunk
+from oncue.engine.run_streams import Chunk, Name
 from oncue.protocol import limits
 from oncue.protocol.errors import RateLimited, Unavailable
 
@@ -28,8 +29,8 @@ _PAUSE_SECONDS: Final = 1.0
 """After a statement that failed."""
 _CHECK_SECONDS: Final = 60.0
 
-ReadTail: TypeAlias = Callable[[int, uuid.UUID, str], Awaitable[run_streams.Tail]]
-ReadChunks: TypeAlias = Callable[[int, uuid.UUID, str, int], Awaitable[list[Chunk]]]
+ReadTail: TypeAlias = Callable[[int, uuid.UUID, Name], Awaitable[run_streams.Tail]]
+ReadChunks: TypeAlias = Callable[[int, uuid.UUID, Name, int], Awaitable[list[Chunk]]]
 
 
 class Tails:
@@ -53,8 +54,10 @@ class Tails:
         """
         self._read_tail, self._read_chunks = read_tail, read_chunks
         self._on_join, self._on_leave = on_join, on_leave
-        self._tails: dict[tuple[int, uuid.UUID], dict[str, _Tail]] = {}
+        self._tails: dict[tuple[int, uuid.UUID], dict[Name, _Tail]] = {}
         self._readers = 0
+        self._of: Counter[int] = Counter()
+        """Readers, by environment."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -75,46 +78,42 @@ class Tails:
                 for tail in tails.values():
                     tail.look()
 
-    async def follow(
-        self, environment: int, run: uuid.UUID, key: str, *, first: int | None, wait_s: Callable[[], float]
-    ) -> AsyncGenerator[Sequence[Chunk], None]:
-        """Yield chunks as they come; ends when the run has ended and everything was yielded.
+    async def join(self, environment: int, run: uuid.UUID, name: Name, *, first: int | None) -> "Reader":
+        """Return a reader of a stream, who holds a place until he leaves.
 
         Args:
             environment: Whose.
             run: Its run.
-            key: The stream.
+            name: The stream.
             first: The number of the first chunk that is wanted; None: the next that comes.
-            wait_s: For how many seconds to wait for the next chunks; then none are yielded, and it goes on.
 
         Raises:
             NotFound: There is no such run.
-            RateLimited: There are too many readers.
+            RateLimited: There are too many readers, or too many of this environment.
             Unavailable: The server is about to stop.
         """
-        if self._readers >= limits.MAX_SUBSCRIPTIONS:
-            raise RateLimited(f"{limits.MAX_SUBSCRIPTIONS:,} streams are followed here; try again later")
-        tail = self._tails.setdefault((environment, run), {}).get(key)
+        if self._closed:
+            raise _closing()
+        # No environment has more than it leaves to others, so that none can shut them out.
+        free = limits.MAX_STREAM_READERS - self._readers
+        if self._of[environment] >= free:
+            raise RateLimited(
+                f"{self._of[environment]:,} streams of this environment are followed here; try again later"
+            )
+        tail = self._tails.setdefault((environment, run), {}).get(name)
         if tail is None:
-            tail = _Tail(environment, run, key, self._read_tail, self._read_chunks)
-            self._tails[environment, run][key] = tail
+            tail = _Tail(environment, run, name, self._read_tail, self._read_chunks)
+            self._tails[environment, run][name] = tail
             self._on_join(environment)
         tail.readers += 1
         self._readers += 1
+        self._of[environment] += 1
         try:
             await tail.ready()
-            at = tail.end if first is None else first
-            while True:
-                found = await self._next(tail, at, wait_s())
-                if found is None:
-                    return
-                yield found
-                at = found[-1].number + 1 if found else at
-        finally:
-            tail.readers -= 1
-            self._readers -= 1
-            if not tail.readers:
-                self._drop(tail)
+        except BaseException:
+            self._leave(tail)
+            raise
+        return Reader(tail, tail.end if first is None else first, self._next, self._leave)
 
     def close(self) -> None:
         """Let all readers go; they are to come back, elsewhere."""
@@ -128,29 +127,72 @@ class Tails:
         if at >= tail.end and not tail.has_ended and not self._closed:
             await tail.wait(seconds)
         if self._closed:
-            raise Unavailable("the server is about to stop; read on from another")
+            raise _closing()
         if at < tail.begin:
-            return await self._read_chunks(tail.environment, tail.run, tail.key, at)
+            return await self._read_chunks(tail.environment, tail.run, tail.name, at)
         if at < tail.end:
             return tail.kept(at)
         return None if tail.has_ended else ()
 
+    def _leave(self, tail: "_Tail") -> None:
+        tail.readers -= 1
+        self._readers -= 1
+        self._of[tail.environment] -= 1
+        if not self._of[tail.environment]:
+            del self._of[tail.environment]
+        if not tail.readers:
+            self._drop(tail)
+
     def _drop(self, tail: "_Tail") -> None:
         tails = self._tails[tail.environment, tail.run]
-        del tails[tail.key]
+        del tails[tail.name]
         if not tails:
             del self._tails[tail.environment, tail.run]
         tail.close()
         self._on_leave(tail.environment)
 
 
+class Reader:
+    """One who follows a stream, and how far he is."""
+
+    def __init__(
+        self,
+        tail: "_Tail",
+        at: int,
+        read: Callable[["_Tail", int, float], Awaitable[Sequence[Chunk] | None]],
+        leave: Callable[["_Tail"], None],
+    ) -> None:
+        self._tail, self.at, self._read, self._leave = tail, at, read, leave
+        self._has_left = False
+
+    async def next(self, seconds: float) -> Sequence[Chunk] | None:
+        """Return the next chunks as they come; None where the run has ended and everything was returned.
+
+        Args:
+            seconds: For how long to wait for them; then none are returned, and it goes on.
+
+        Raises:
+            Unavailable: The server is about to stop.
+        """
+        found = await self._read(self._tail, self.at, seconds)
+        if found:
+            self.at = found[-1].number + 1
+        return found
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if not self._has_left:
+            self._has_left = True
+            self._leave(self._tail)
+
+
 class _Tail:
     """The end of one stream."""
 
     def __init__(
-        self, environment: int, run: uuid.UUID, key: str, read_tail: ReadTail, read_chunks: ReadChunks
+        self, environment: int, run: uuid.UUID, name: Name, read_tail: ReadTail, read_chunks: ReadChunks
     ) -> None:
-        self.environment, self.run, self.key = environment, run, key
+        self.environment, self.run, self.name = environment, run, name
         self._read_tail, self._read_chunks = read_tail, read_chunks
         self.readers = 0
         self.has_ended = False
@@ -198,7 +240,7 @@ class _Tail:
                 task.cancel()
 
     async def _begin(self) -> None:
-        tail = await self._read_tail(self.environment, self.run, self.key)
+        tail = await self._read_tail(self.environment, self.run, self.name)
         self.begin = self.end = tail.chunks
         self.has_ended = tail.has_ended
         if self._is_stale:
@@ -217,7 +259,7 @@ class _Tail:
                 try:
                     await self._read_on()
                 except Exception as error:  # readers must outlive every fault  # noqa: BLE001
-                    telemetry.event("realtime.failed", error=type(error).__name__, message=str(error))
+                    telemetry.event("realtime.failed", error=type(error).__name__, trace=telemetry.places(error))
                     self._is_stale, pause = True, _PAUSE_SECONDS
                 await asyncio.sleep(pause)
         finally:
@@ -225,9 +267,9 @@ class _Tail:
 
     async def _read_on(self) -> None:
         # In this order: a run that has ended by then sends no more.
-        tail = await self._read_tail(self.environment, self.run, self.key)
+        tail = await self._read_tail(self.environment, self.run, self.name)
         while self.end < tail.chunks:
-            found = await self._read_chunks(self.environment, self.run, self.key, self.end)
+            found = await self._read_chunks(self.environment, self.run, self.name, self.end)
             if not found:
                 break
             self._keep(found)
@@ -248,3 +290,7 @@ class _Tail:
             dropped += 1
         del self._chunks[:dropped]
         self.begin = self.end - len(self._chunks)
+
+
+def _closing() -> Unavailable:
+    return Unavailable("the server is about to stop; read on from another")

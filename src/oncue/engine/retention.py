@@ -43,6 +43,7 @@ _delete_strays = _sql.none("delete_strays")
 _delete_logs = _sql.none("delete_logs")
 _delete_chunks = _sql.none("delete_chunks")
 _delete_streams = _sql.none("delete_streams")
+_delete_inputs = _sql.none("delete_inputs")
 _delete_links = _sql.none("delete_links")
 _delete_batches = _sql.none("delete_batches")
 _delete_waitpoints = _sql.none("delete_waitpoints")
@@ -51,6 +52,7 @@ _DELETIONS: Final = (
     _delete_logs,
     _delete_chunks,
     _delete_streams,
+    _delete_inputs,
     _delete_links,
     _delete_batches,
     _delete_waitpoints,

@@ -70,10 +70,16 @@ MAX_REALTIME_ROWS: Final = 1_000
 MAX_SUBSCRIPTIONS: Final = 10_000
 """Subscriptions that one server keeps in memory, and requests of theirs that it holds open."""
 
+MAX_STREAM_READERS: Final = 10_000
+"""Readers of streams that one server has; none of its environments has more than it leaves to others."""
+
 MAX_STREAM_KEY_LENGTH: Final = 256
 
 MAX_CHUNK_BYTES: Final = 512 * 1024
 """A chunk of a stream, as JSON text. Source: wire contract §6.4."""
+
+MAX_INPUT_BYTES: Final = 1024 * 1024
+"""Body of what a run is sent, as JSON text. Source: wire contract §6.4."""
 
 MAX_STREAM_TIMEOUT: Final = 600
 """Seconds without a chunk after which a reader may ask that its stream ends. Source: wire contract §6.4."""

@@ -1,4 +1,4 @@
-"""Streams: what is answered to who writes a stream of a run.
+"""Streams: what is said to who writes a stream of a run, or sends to it.
 
 Source: wire contract §6.4.
 """
@@ -18,3 +18,9 @@ class ChunksTaken(msgspec.Struct, frozen=True):
     """Chunks are stored."""
 
     ok: bool = True
+
+
+class SendInput(msgspec.Struct, frozen=True):
+    """A value for a run that goes on."""
+
+    data: msgspec.Raw = msgspec.Raw(b"null")

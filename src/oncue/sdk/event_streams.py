@@ -4,7 +4,7 @@ Source: wire contract §1.3, §6.4.
 
 Life of a run, this module's part::
 
-    streams.read -> EventStream -> connections.pieces -> EventStream.take -> values
+    streams.read, received -> EventStream -> connections.pieces -> EventStream.take -> values
 """
 
 import random
@@ -26,15 +26,17 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 class EventStream:
     """A stream of a run, and how far it was read."""
 
-    def __init__(self, run_id: str, key: str, *, latest: bool) -> None:
+    def __init__(self, run_id: str, key: str, *, latest: bool = False, is_input: bool = False) -> None:
         """Begin before the first chunk.
 
         Args:
             run_id: Whose.
             key: Which.
             latest: Begin with the next chunk that comes instead.
+            is_input: It is made of what the run is sent.
         """
-        self._path = f"/realtime/v1/streams/{quote(run_id, safe='')}/{quote(key, safe='')}"
+        folder = f"/realtime/v1/streams/{quote(run_id, safe='')}{'/input' if is_input else ''}"
+        self._path = f"{folder}/{quote(key, safe='')}"
         self._latest = latest
         self._last_id: str | None = None
         self._rest = b""
@@ -56,7 +58,7 @@ class EventStream:
         """Return the values of the events that a piece completes."""
         self._failures = 0
         *whole, self._rest = _END.split(self._rest + piece)
-        return [self._value(event) for event in whole if b"data:" in event]
+        return [value for event in whole for value in self._values(event)]
 
     def pause_after(self, reply: Answer | NoAnswer) -> float:
         """Return how many seconds to wait before reading on.
@@ -71,7 +73,8 @@ class EventStream:
             raise flows.failure(reply, self._where)
         return wait
 
-    def _value(self, event: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    def _values(self, event: bytes) -> list[Any]:
+        """Return the value of an event; none of a comment, nor of one that only says where reading began."""
         data: list[bytes] = []
         for line in event.splitlines():
             name, _, text = line.partition(b":")
@@ -80,8 +83,10 @@ class EventStream:
                 self._last_id = text.decode()
             elif name == b"data":
                 data.append(text)
+        if not data:
+            return []
         document = b"\n".join(data)
         try:
-            return msgspec.json.decode(document)
+            return [msgspec.json.decode(document)]
         except msgspec.DecodeError:
-            return document.decode(errors="replace")
+            return [document.decode(errors="replace")]

@@ -206,6 +206,12 @@ def append_chunk(path: str, document: bytes, *, part: str) -> Call[None]:
     return Call("POST", f"{path}/append", lambda _: None, document, headers={"X-Part-Id": part})
 
 
+def send_input(run_id: str, key: str, document: bytes, *, part: str) -> Call[None]:
+    """Send a value to a run (wire contract §6.4); one that was stored before is left out."""
+    path = f"/realtime/v1/streams/{quote(run_id, safe='')}/input/{quote(key, safe='')}"
+    return Call("POST", path, lambda _: None, b'{"data":' + document + b"}", headers={"X-Part-Id": part})
+
+
 def reset_key(task_id: str, key: str) -> Call[str]:
     """Forget an idempotency key (wire contract §2.9)."""
     path = f"/api/v1/idempotencyKeys/{quote(key, safe='')}/reset"

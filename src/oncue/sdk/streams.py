@@ -1,8 +1,10 @@
-"""Streams: values that a run sends while it goes on, and that others read as they come.
+"""Streams: values that a run sends while it goes on, and that others read as they come; and values that it is sent.
 
 Inside a task ``pipe`` sends what an iterable yields and ``append`` one value; ``read`` follows a stream from anywhere,
-to the end of its run. Values are what the codec can write as JSON. Whatever breaks in between, each value is stored
-once and read once; a run that is tried again sends after what its attempt before has sent.
+to the end of its run. The other way ``send`` gives a value to a run from anywhere, and inside its task ``received``
+yields what has come; that has nothing to do with what the run sends under the same key. Values are what the codec can
+write as JSON. Whatever breaks in between, each value is stored once and read once; a run that is tried again sends
+after what its attempt before has sent.
 
 Example::
 
@@ -14,6 +16,7 @@ Example::
 Life of a run, this module's part::
 
     user code -> streams.pipe -> Source -> chunks -> engine/run_streams -> api/tails -> streams.read
+    anywhere -> streams.send -> engine/run_streams -> api/tails -> streams.received -> user code
 """
 
 import uuid
@@ -77,7 +80,7 @@ def append(key: str, value: object, *, target: Target = "self") -> Coroutine[Any
     return transport.start(_appended(_path("streams.append", key, target), value), "streams.append")
 
 
-async def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
+def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
     """Read a stream of a run, each value as it comes, until the run has ended and everything was read.
 
     A connection that breaks is made again, and reading goes on after the value that came last.
@@ -95,7 +98,54 @@ async def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[
         async for word in streams.read(handle, "words"):
             print(word, end="")
     """
-    stream = EventStream(run_id_of(run), _checked(key), latest=latest)
+    return _values(EventStream(run_id_of(run), _checked(key), latest=latest))
+
+
+def send(run: RunRef, key: str, value: object) -> Coroutine[Any, Any, None]:
+    """Send a value to a run, which reads it with ``received``; from anywhere, also before the run begins.
+
+    Args:
+        run: Its id or handle.
+        key: Names the input stream within the run, 1 to 256 characters.
+        value: Anything that can be written as JSON, up to 1 MB.
+
+    Raises:
+        BadRequest: The run has ended.
+        NotFound: There is no such run in this environment.
+        PayloadTooLarge: The value is too large.
+        ValueError: ``key`` makes no sense, or the value cannot be written as JSON.
+
+    Example::
+
+        await streams.send(handle, "chat", {"text": "and in French?"})
+    """
+    return transport.start(_given(run, key, value), "streams.send")
+
+
+def received(key: str) -> AsyncIterator[Any]:
+    """Follow what this run is sent under a key, each value as it comes.
+
+    The first one is the first that was ever sent to the run, also before it began; a run that is tried again reads all
+    of them again. It goes on until the loop is left or the run ends, and waits for values that nobody may send: say
+    with a value that it was the last one. The run keeps its place on its worker meanwhile.
+
+    Args:
+        key: Names the input stream.
+
+    Raises:
+        OutsideTaskError: No run is executing here.
+
+    Example::
+
+        async for message in streams.received("chat"):
+            if message == "bye":
+                break
+            await streams.pipe("answers", model.answer(message))
+    """
+    return _values(_input("streams.received", key))
+
+
+async def _values(stream: EventStream) -> AsyncIterator[Any]:
     while True:
         ended: Answer | NoAnswer | None = None
         async with aclosing(connections.pieces(stream.request(), transport.clock.now)) as pieces:
@@ -125,18 +175,29 @@ class BlockingStreams:
 
     def read(self, run: RunRef, key: str, *, latest: bool = False) -> Iterator[Any]:
         """Read a stream of a run: ``for word in streams.sync.read(handle, "words"): ...``."""
-        stream = EventStream(run_id_of(run), _checked(key), latest=latest)
-        while True:
-            ended: Answer | NoAnswer | None = None
-            with closing(connections.pieces_blocking(stream.request(), transport.clock.now)) as pieces:
-                for piece in pieces:
-                    if isinstance(piece, bytes):
-                        yield from stream.take(piece)
-                    else:
-                        ended = piece
-            if ended is None:
-                return
-            transport.clock.sleep(stream.pause_after(ended))
+        return _values_blocking(EventStream(run_id_of(run), _checked(key), latest=latest))
+
+    def send(self, run: RunRef, key: str, value: object) -> None:
+        """Send a value to a run: ``streams.sync.send(handle, "chat", "and in French?")``."""
+        transport.run(_given(run, key, value))
+
+    def received(self, key: str) -> Iterator[Any]:
+        """Follow what this run is sent: ``for message in streams.sync.received("chat"): ...``."""
+        return _values_blocking(_input("streams.sync.received", key))
+
+
+def _values_blocking(stream: EventStream) -> Iterator[Any]:
+    while True:
+        ended: Answer | NoAnswer | None = None
+        with closing(connections.pieces_blocking(stream.request(), transport.clock.now)) as pieces:
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    yield from stream.take(piece)
+                else:
+                    ended = piece
+        if ended is None:
+            return
+        transport.clock.sleep(stream.pause_after(ended))
 
 
 def _sent(path: str, source: Source) -> Flow[int]:
@@ -161,16 +222,38 @@ def _appended(path: str, value: object) -> Flow[None]:
     yield from flows.exchange(requests.append_chunk(path, _document(value), part=uuid.uuid4().hex))
 
 
+def _given(run: RunRef, key: str, value: object) -> Flow[None]:
+    return flows.exchange(requests.send_input(run_id_of(run), _checked(key), _document(value), part=uuid.uuid4().hex))
+
+
+def _input(function: str, key: str) -> EventStream:
+    run_id = _running(
+        f"{function}() reads what the run that calls it is sent, and no run is executing here; from outside, send it "
+        "something with streams.send(run, key, value)"
+    )
+    return EventStream(run_id, _checked(key), is_input=True)
+
+
 def _path(function: str, key: str, target: str) -> str:
-    running = execution.current.get()
-    if running is None:
-        raise OutsideTaskError(
-            f"{function}() writes to a stream of the run that calls it, and no run is executing here; from outside, "
-            "read it with streams.read(run, key)"
-        )
+    run_id = _running(
+        f"{function}() writes to a stream of the run that calls it, and no run is executing here; from outside, "
+        "read it with streams.read(run, key)"
+    )
     if target not in get_args(Target):
         raise ValueError(f"target={target!r} is not accepted; expected 'self', 'parent' or 'root'")
-    return f"/realtime/v1/streams/{running.context.run.id}/{target}/{quote(_checked(key), safe='')}"
+    return f"/realtime/v1/streams/{run_id}/{target}/{quote(_checked(key), safe='')}"
+
+
+def _running(otherwise: str) -> str:
+    """Return the id of the run that is executing here.
+
+    Raises:
+        OutsideTaskError: There is none.
+    """
+    running = execution.current.get()
+    if running is None:
+        raise OutsideTaskError(otherwise)
+    return running.context.run.id
 
 
 def _checked(key: object) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Any
 
-from oncue import Context, metadata, task, wait
+from oncue import Context, metadata, streams, task, wait
 
 
 @task(id="email-sequence")
@@ -115,3 +115,13 @@ async def dies(payload: None) -> None:
 async def stays(payload: None) -> None:
     while True:
         await asyncio.sleep(0.01)
+
+
+@task(id="listens")
+async def listens(payload: None) -> list[Any]:
+    heard: list[Any] = []
+    async for word in streams.received("words"):
+        if word == "bye":
+            break
+        heard.append(word)
+    return heard

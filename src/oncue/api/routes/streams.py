@@ -4,8 +4,9 @@ Source: wire contract §6.4.
 """
 
 import asyncio
+import contextlib
+import functools
 import re
-import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -17,57 +18,60 @@ import msgspec
 from oncue.api import access, bodies, named_runs
 from oncue.api.bodies import Line
 from oncue.api.calls import Answer, Call
+from oncue.api.event_streams import EventStream
 from oncue.api.routing import Route
 from oncue.engine import run_streams
-from oncue.engine.run_streams import Chunk, Target
+from oncue.engine.run_streams import Name, Target
 from oncue.protocol import ids, limits, names
-from oncue.protocol.errors import BadRequest, PayloadTooLarge
+from oncue.protocol.errors import BadRequest, PayloadTooLarge, Unavailable
 from oncue.protocol.streams import ChunksTaken, StreamRegistered
 
-_PING_SECONDS: Final = 10.0
-"""So that nobody on the way takes an idle connection for a dead one. Source: wire contract §6.4."""
 _GROUP: Final = 64
 """Chunks that are stored in one transaction, where they came together."""
-_LAST_EVENT: Final = re.compile(r"[0-9]{1,16}-([0-9]{1,18})", re.ASCII)
+_LAST_EVENT: Final = re.compile(r"[0-9]{1,16}-(-1|[0-9]{1,18})", re.ASCII)
+"""An event, or the place where reading began: after the last chunk that there was, -1 for none."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _MAX_NAME_LENGTH: Final = 256
-_STREAM_MEDIA_TYPE: Final = "text/event-stream"
+MEDIA_TYPE: Final = "text/event-stream"
 _DEFAULT_WRITER: Final = "default"
 _LATEST: Final = "latest"
 _TARGETS: Final[dict[str, Target]] = {"self": "self", "parent": "parent", "root": "root"}
 
 
-@named_runs.by_any_name
 async def read(call: Call, _: None) -> Answer:
     """Send the chunks of a stream as they come, until its run has ended."""
-    run, key = _run(call), _key(call)
-    first = _first(call)
-    timeout_s = _timeout(call)
-    # Here, while a refusal can still be answered.
-    await call.services.read(lambda tx: run_streams.read_tail(tx, call.environment.id, run, key))
+    return await follow(call, Name(key_of(call)))
+
+
+@named_runs.by_any_name
+async def follow(call: Call, name: Name) -> Answer:
+    """Answer with a stream of the path's run."""
+    run, first, timeout_s = run_of(call), _first(call), _timeout(call)
+    # Here, while a refusal can still be answered. For a run that is not there no server is told of a reader.
+    await call.services.read(lambda tx: run_streams.read_tail(tx, call.environment.id, run, name))
+    reader = await call.services.tails.join(call.environment.id, run, name, first=first)
     return Answer(
-        _events(call, run, key, first, timeout_s),
+        EventStream(reader, tells_place=first is None, timeout_s=timeout_s, check=functools.partial(_check, call)),
         headers=((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"), (b"x-stream-version", b"v1")),
-        media_type=_STREAM_MEDIA_TYPE.encode(),
+        media_type=MEDIA_TYPE.encode(),
     )
 
 
-@named_runs.by_any_name
 async def register(call: Call, _: None) -> Answer:
     """Let a run have a stream, and say how its chunks are to be sent."""
-    key, whose = _key(call), _whose(call)
+    key = key_of(call)
+    run = await _target(call, _whose(call))
     await bodies.read(call, limits.MAX_CHUNK_BYTES)
-    run = await _target(call, whose)
     await call.services.write(lambda tx, effects: run_streams.register(tx, call.environment, run, key, effects=effects))
     return Answer(StreamRegistered(), HTTPStatus.ACCEPTED)
 
 
 async def ingest(call: Call, _: None) -> Answer:
     """Take chunks as they arrive, one on each line, until the client has sent them all."""
-    key = _key(call)
+    key = key_of(call)
     part = _resumed_from(call)
     # Whoever names neither itself nor a chunk sends nothing again.
-    writer = _name(call, b"x-client-id", _DEFAULT_WRITER if part else uuid.uuid4().hex)
+    writer = name_of(call, b"x-client-id", _DEFAULT_WRITER if part else uuid.uuid4().hex)
     run = await _target(call, _whose(call))
     async with aclosing(_groups(bodies.lines(call.receive, limits.MAX_CHUNK_BYTES))) as groups:
         async for lines in groups:
@@ -79,7 +83,7 @@ async def ingest(call: Call, _: None) -> Answer:
 
 async def last_chunk(call: Call, _: None) -> Answer:
     """Say which chunk of its own a writer has brought last, so that it can go on from there."""
-    key, writer = _key(call), _name(call, b"x-client-id", _DEFAULT_WRITER)
+    key, writer = key_of(call), name_of(call, b"x-client-id", _DEFAULT_WRITER)
     run = await _target(call, _whose(call))
     last = await call.services.read(lambda tx: run_streams.last_part(tx, call.environment, run, key, writer))
     return Answer(b"", headers=((b"x-last-chunk-index", b"%d" % last),), media_type=b"text/plain")
@@ -87,38 +91,22 @@ async def last_chunk(call: Call, _: None) -> Answer:
 
 async def append(call: Call, _: None) -> Answer:
     """Take one chunk: the whole body, whatever it is."""
-    key, part = _key(call), _name(call, b"x-part-id", uuid.uuid4().hex)
-    body = await bodies.read(call, limits.MAX_CHUNK_BYTES)
+    key, part = key_of(call), name_of(call, b"x-part-id", uuid.uuid4().hex)
     run = await _target(call, _whose(call))
+    body = await bodies.read(call, limits.MAX_CHUNK_BYTES)
     await _store(call, run, key, [(0, _json(Line(1, body)))], f"part:{part}")
     return Answer(ChunksTaken())
 
 
-async def _events(
-    call: Call, run: uuid.UUID, key: str, first: int | None, timeout_s: float | None
-) -> AsyncGenerator[bytes, None]:
-    arrived = time.monotonic()
+async def _check(call: Call) -> None:
+    """Refuse who would be refused now, though he was not when the stream began.
 
-    def wait_s() -> float:
-        """How long until a comment is due, or the end."""
-        if timeout_s is None:
-            return _PING_SECONDS
-        return max(0.0, min(_PING_SECONDS, arrived + timeout_s - time.monotonic()))
-
-    followed = call.services.tails.follow(call.environment.id, run, key, first=first, wait_s=wait_s)
-    async with aclosing(followed) as groups:
-        async for chunks in groups:
-            if chunks:
-                arrived = time.monotonic()
-                yield b"".join(map(_event, chunks))
-            elif timeout_s is not None and time.monotonic() >= arrived + timeout_s:
-                return
-            else:
-                yield b": ping\n\n"
-
-
-def _event(chunk: Chunk) -> bytes:
-    return f"id: {int(chunk.created_at.timestamp() * 1000)}-{chunk.number}\ndata: {chunk.data}\n\n".encode()
+    Raises:
+        Unauthorized: The key was revoked, or the token has expired.
+    """
+    # Who cannot be looked up while the database is away is not the one to suffer.
+    with contextlib.suppress(Unavailable):
+        await call.services.keys.authenticate(call.header(b"authorization"))
 
 
 async def _groups(lines: AsyncIterator[Line]) -> AsyncGenerator[Sequence[Line], None]:
@@ -160,16 +148,19 @@ async def _store(call: Call, run: uuid.UUID, key: str, chunks: Sequence[tuple[in
     )
 
 
+@named_runs.by_any_name
 async def _target(call: Call, whose: Target) -> uuid.UUID:
-    run = _run(call)
+    run = run_of(call)
     return await call.services.read(lambda tx: run_streams.target(tx, call.environment, run, whose))
 
 
-def _run(call: Call) -> uuid.UUID:
+def run_of(call: Call) -> uuid.UUID:
+    """Return the path's run."""
     return ids.parse(ids.RUN, call.parameters["run"])
 
 
-def _key(call: Call) -> str:
+def key_of(call: Call) -> str:
+    """Return the path's key."""
     key = call.parameters["key"]
     run_streams.check_key(key)
     return key
@@ -197,7 +188,8 @@ def _json(line: Line) -> str:
         return msgspec.json.encode(text).decode()
 
 
-def _name(call: Call, header: bytes, default: str) -> str:
+def name_of(call: Call, header: bytes, default: str) -> str:
+    """Return what a writer names itself or what it writes with."""
     found = call.header(header) or default
     if len(found) > _MAX_NAME_LENGTH or not names.is_storable(found):
         raise BadRequest(f"{header.decode()} has {len(found)} characters; expected at most {_MAX_NAME_LENGTH}")
@@ -241,7 +233,7 @@ ROUTES = (
         summary="Follow a stream of a run as server-sent events",
         needs=access.run_reading,
         answer=str,
-        media_type=_STREAM_MEDIA_TYPE,
+        media_type=MEDIA_TYPE,
         errors=(HTTPStatus.NOT_FOUND,),
         rate_limited=False,
     ),

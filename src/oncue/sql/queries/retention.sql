@@ -93,6 +93,19 @@ where (stream.env_id, stream.run_id, stream.key) in (
     limit :limit::int
 );
 
+-- name: delete_inputs :none
+-- Delete at most :limit values that runs of days before another were sent, but for days that stay.
+delete from oncue.run_inputs as input
+where (input.env_id, input.run_id, input.key, input.number) in (
+    select old.env_id, old.run_id, old.key, old.number
+    from oncue.environments as environment
+    join oncue.run_inputs as old
+      on old.env_id = environment.id
+     and old.run_id < oncue.id_at(:before::date::timestamp at time zone 'UTC')
+    where (oncue.moment_of(old.run_id) at time zone 'UTC')::date <> all (:left::date[])
+    limit :limit::int
+);
+
 -- name: delete_links :none
 -- Delete at most :limit links of batches of days before another, but for days that stay.
 delete from oncue.batch_links as link

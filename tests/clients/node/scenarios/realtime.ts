@@ -73,6 +73,21 @@ export async function readStream({ run, key }) {
   return chunks;
 }
 
+// The first chunk that comes after reading has begun.
+export async function readNext({ run, key }) {
+  for await (const chunk of await streams.read(run, key, { from: "latest" })) {
+    return chunk;
+  }
+}
+
+export async function sendWords({ run, key, words }) {
+  const input = streams.input({ id: key });
+  for (const word of words) {
+    await input.send(run, word);
+  }
+  return "sent";
+}
+
 export async function withStreams({ run, key }) {
   const chunks: unknown[] = [];
   for await (const part of runs.subscribeToRun(run).withStreams<Record<string, unknown>>()) {
