@@ -129,9 +129,14 @@ async def test_stream_without_a_pause_is_looked_at_too(
         monkeypatch.setattr(running[0].signer, "_clock", lambda: later)
         # From now on only chunks keep the stream going.
         monkeypatch.setattr(event_streams.EventStream, "_wait_s", lambda _: 60.0)
-        await client.post(f"/realtime/v1/streams/{run}/self/words", b"1\n")
 
+        async def write() -> None:
+            while True:
+                await client.post(f"/realtime/v1/streams/{run}/self/words", b"1\n")
+
+        writing = asyncio.create_task(write())
         await until_broken_off(events)
+        writing.cancel()
 
 
 @pytest.mark.parametrize("is_blocking", [False, True])

@@ -88,6 +88,13 @@ async def test_stream_is_read_to_its_end(each_client: Client, shared_stack: Stac
     assert found == ["a", {"b": 1}]
 
 
+async def test_stream_is_read_from_an_index(each_client: Client, shared_stack: Stack) -> None:
+    run = await streamed(each_client, shared_stack, "words", b"0\n1\n2\n3\n")
+    await cancelled(shared_stack, run)
+
+    assert await each_client("realtime.readStream", {"run": run, "key": "words", "startIndex": 2}) == [2, 3]
+
+
 async def test_subscription_brings_streams_along(each_client: Client, shared_stack: Stack) -> None:
     run = await streamed(each_client, shared_stack, "words", b"1\n2\n3\n")
 

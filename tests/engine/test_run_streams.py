@@ -99,7 +99,7 @@ async def test_chunk_that_meets_the_end_is_refused(engine: Engine) -> None:
 
 async def test_large_chunks_are_read_in_several_pages(engine: Engine) -> None:
     run = ids.parse(ids.RUN, await engine.trigger("t"))
-    large = '"' + "x" * 1_500_000 + '"'
+    large = '"' + "x" * 400_000 + '"'
 
     await append(engine, run, "w", *((number, large) for number in range(5)))
 

@@ -31,7 +31,7 @@ Target: TypeAlias = Literal["self", "parent", "root"]
 
 PAGE: Final = 500
 """Chunks that are read at once."""
-PAGE_CHARS: Final = 4 * 1024 * 1024
+PAGE_CHARS: Final = 1024 * 1024
 """No more are read once they have so many characters."""
 
 

@@ -28,7 +28,8 @@ from oncue.protocol.streams import ChunksTaken, StreamRegistered
 
 _GROUP: Final = 64
 """Chunks that are stored in one transaction, where they came together."""
-_LAST_EVENT: Final = re.compile(r"[0-9]{1,16}-(-1|[0-9]{1,18})", re.ASCII)
+_LAST_EVENT: Final = re.compile(r"(?:[0-9]{1,16}-)?(-1|[0-9]{1,18})", re.ASCII)
+"""The id of an event, or the number of its chunk alone: official clients that are to begin at one count from it."""
 """An event, or the place where reading began: after the last chunk that there was, -1 for none."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _MAX_NAME_LENGTH: Final = 256
@@ -156,7 +157,7 @@ async def _target(call: Call, whose: Target) -> uuid.UUID:
 
 def run_of(call: Call) -> uuid.UUID:
     """Return the path's run."""
-    return ids.parse(ids.RUN, call.parameters["run"])
+    return call.id_of(ids.RUN, "run")
 
 
 def key_of(call: Call) -> str:

@@ -65,9 +65,9 @@ export async function batched({ id, payloads }) {
   return ids.map((id) => outputs.get(id));
 }
 
-export async function readStream({ run, key }) {
+export async function readStream({ run, key, startIndex }) {
   const chunks: unknown[] = [];
-  for await (const chunk of await streams.read(run, key)) {
+  for await (const chunk of await streams.read(run, key, { startIndex })) {
     chunks.push(chunk);
   }
   return chunks;
