@@ -163,13 +163,14 @@ async def test_one_change_reaches_all_subscribers_with_one_statement(
     reads: list[int] = []
     async with crowd(client, [run]) as subscribers:
         await until_looked_after(running[0])
-        real = running[0].feeds._rooms[1]._read_runs
+        source = running[0].feeds._source
+        real = source.runs
 
-        async def counted(environment: int, wanted: Any, documents: bool) -> Any:
+        async def counted(environment: int, wanted: Any, *, documents: bool) -> Any:
             reads.append(len(wanted))
-            return await real(environment, wanted, documents)
+            return await real(environment, wanted, documents=documents)
 
-        monkeypatch.setattr(running[0].feeds._rooms[1], "_read_runs", counted)
+        monkeypatch.setattr(source, "runs", counted)
         held = [asyncio.create_task(subscriber.live()) for subscriber in subscribers]
         await until_held(SUBSCRIBERS, running[0].feeds)
 
