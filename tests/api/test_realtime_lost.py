@@ -8,7 +8,7 @@ import pytest
 
 from oncue.api import feeds, rooms
 from oncue.api.rooms import Room
-from oncue.protocol import ids
+from oncue.protocol import ids, limits
 from tests.api.client import NDJSON, Client, Running, until_held
 from tests.api.electric import Subscriber
 
@@ -126,7 +126,9 @@ async def test_item_of_a_batch_of_which_no_word_came_is_seen(
 ) -> None:
     original = await client.trigger("add", idempotencyKey="k")
     batch = (await client.post("/api/v3/batches", {"runCount": 2})).body["id"]
-    waiting = await held(Subscriber(client, f"/realtime/v1/batches/{batch}"))
+    # The run that an item stands for is known already, to somebody else.
+    one = Subscriber(client, f"/realtime/v1/runs/{original}")
+    waiting = await held(one, Subscriber(client, f"/realtime/v1/batches/{batch}"))
     await until_checked(the_room(running), 2)
     the_room(running)._checks = 1
     mute()
@@ -134,9 +136,23 @@ async def test_item_of_a_batch_of_which_no_word_came_is_seen(
     lines = b'{"index":0,"task":"add","options":{"idempotencyKey":"k"}}\n{"index":1,"task":"add"}'
     await client.post(f"/api/v3/batches/{batch}/items", lines, headers=NDJSON)
 
-    (rows,) = await told(waiting)
+    (rows,) = await told(waiting[1:])
     own = ids.show(ids.RUN, ids.item_run_id(ids.parse(ids.BATCH, batch), 1))
     assert {row["friendlyId"] for row in rows} == {original, own}
+
+
+async def test_runs_that_did_not_fit_are_not_told_later(
+    client: Client, running: Running, checking: None, held: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_REALTIME_ROWS", 2)
+    runs = [await client.trigger("add", tags=["a"]) for _ in range(4)]
+    (waiting,) = await held(tagged(client))
+    await until_checked(the_room(running), rooms._DEEP + 1)
+
+    for run in (runs[0], runs[3]):
+        await client.post(f"/api/v2/runs/{run}/cancel")
+
+    assert [[row["friendlyId"] for row in rows] for rows in await told([waiting])] == [[runs[3]]]
 
 
 async def test_looking_for_lost_changes_reads_no_row_that_is_known(

@@ -159,9 +159,11 @@ class Feeds:
 
     async def _hold(self, feed: Feed, owner: Owner, seconds: float, gone: asyncio.Future[None]) -> None:
         leaver = self._held.leaver(owner)
-        if leaver is not None and not leaver.done():
+        if leaver is not None:
             # Answered as if its time were up.
-            leaver.set_result(None)
+            self._held.leave(leaver)
+            if not leaver.done():
+                leaver.set_result(None)
         changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.take(owner, changed)
         self._held.use(changed)
@@ -206,11 +208,10 @@ class Feeds:
             feed.loading = None
         if isinstance(wanted.shape, BatchRuns) and self._feeds.get(wanted) is feed:
             self._rooms[wanted.environment].link(feed, [run.id for run in runs])
-        shown = {run.id: Row(run).shown(wanted.skip) for run in runs}
-        feed.fill(shown)
+        seen = feed.fill(runs)
         self.touch(wanted.environment, feed.late)
         feed.late = set()
-        return Seen(list(shown.values()), feed.state)
+        return seen
 
     def _open(self, wanted: Subscription, owner: Owner) -> Feed:
         leaver = self._kept.leaver(owner)

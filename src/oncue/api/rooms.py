@@ -30,6 +30,8 @@ _FEW: Final = 16
 """Runs that are read whole without asking first how large they are."""
 _BREATH: Final = 200
 """Feeds that are offered something before anybody else may go on."""
+_LOOKS: Final = 20
+"""Outlines that are looked at likewise, by however many feeds."""
 _RECENT: Final = datetime.timedelta(minutes=5)
 """How old the ids of new runs may be that a check looks for: callers mint them, by clocks of their own."""
 _DEEP: Final = 10
@@ -155,11 +157,12 @@ class Room:
         return {row.id for row in rows}
 
     async def _read_stale(self) -> None:
+        """Look at all runs of a feed, and have those read that are not as they were told."""
         feed = next(iter(self._stale))
         del self._stale[feed]
-        began = asyncio.get_running_loop().time()
+        assert not isinstance(feed.shape, OneRun)
         try:
-            rows = await self._source.shape(self.environment, feed.shape, documents=feed.wants_documents)
+            outlines = await self._source.outlined(self.environment, feed.shape)
         except BaseException:
             if feed in self._feeds:
                 self._stale[feed] = None
@@ -167,9 +170,10 @@ class Room:
         if feed not in self._feeds:
             return
         if isinstance(feed.shape, BatchRuns):
-            self.link(feed, [row.id for row in rows])
-        for row in map(Row, rows):
-            self._offer_one(feed, row, began)
+            self.link(feed, [outline.id for outline in outlines])
+        # What others were told is news for a feed that was not about the run then.
+        self._changed.update(outline.id for outline in outlines if not feed.knows(outline.id))
+        await self._note_changed(outlines)
 
     async def _offer(self, rows: Sequence[ShapeRow], began: float) -> None:
         offered = 0
@@ -196,19 +200,23 @@ class Room:
         for feed in list(self._feeds):
             known.update(feed.unfinished)
         async for outlines in self._source.outlines(self.environment, known):
-            self._note_changed(outlines)
+            await self._note_changed(outlines)
         if self._index.has_tags:
             within = self._lookback() if is_deep else _RECENT
-            self._note_changed(await self._source.recent(self.environment, self._index.tags, within=within))
+            await self._note_changed(await self._source.recent(self.environment, self._index.tags, within=within))
         await self._compare_batches(is_deep=is_deep)
         self._checks += 1
 
-    def _note_changed(self, outlines: Iterable[Outline]) -> None:
-        for outline in outlines:
-            if next(self._index.matching(outline), None) is None:
-                self._versions.pop(outline.id, None)
-            elif self._versions.get(outline.id) != outline.version:
-                self._changed.add(outline.id)
+    async def _note_changed(self, outlines: Iterable[Outline]) -> None:
+        for number, outline in enumerate(outlines):
+            feeds = self._index.matching(outline)
+            if self._versions.get(outline.id) != outline.version:
+                if any(feed.expects(outline) for feed in feeds):
+                    self._changed.add(outline.id)
+            elif next(feeds, None) is None:
+                del self._versions[outline.id]
+            if number % _LOOKS == 0:
+                await asyncio.sleep(0)
 
     def _lookback(self) -> datetime.timedelta:
         """Return how old the ids of runs may be that a shape shows: a day more than the run, where a batch made it."""

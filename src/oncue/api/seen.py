@@ -10,13 +10,16 @@ Life of a run, this module's part::
 
 import asyncio
 import contextlib
+import datetime
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from oncue.api import electric
 from oncue.api.electric import Row, Shown, Skip
-from oncue.api.shapes import OneRun, Shape
+from oncue.api.shapes import OneRun, Shape, TaggedRuns
+from oncue.engine.realtime import Outline, ShapeRow
+from oncue.protocol import limits
 
 _MOST_REMEMBERED: Final = 10_000
 """Rows of a feed whose fingerprints are kept; beyond that those of ended runs go."""
@@ -45,7 +48,7 @@ class Feed:
     """
 
     __slots__ = (
-        "_base", "_forget_at", "_pending", "_pending_bytes", "_prints", "_readers", "_unfinished", "_unread",
+        "_base", "_floor", "_forget_at", "_pending", "_pending_bytes", "_prints", "_readers", "_unfinished", "_unread",
         "_waiting", "filled_at", "last", "late", "linked", "loading", "shape", "skip", "state", "used_at",
     )  # fmt: skip
 
@@ -59,6 +62,7 @@ class Feed:
         self.linked: set[uuid.UUID] = set()
         self._prints: dict[uuid.UUID, int] = {}
         self._unfinished: set[uuid.UUID] = set()
+        self._floor: tuple[uuid.UUID, datetime.datetime] | None = None
         self._forget_at = _MOST_REMEMBERED
         self._pending: dict[uuid.UUID, Shown] = {}
         self._pending_bytes = 0
@@ -86,12 +90,25 @@ class Feed:
         """The runs that it knows and that have not ended."""
         return self._unfinished
 
+    def knows(self, run: uuid.UUID) -> bool:
+        """Whether it has shown a run."""
+        return run in self._prints
+
+    def expects(self, run: ShapeRow | Outline) -> bool:
+        """Whether it is to show a run of its shape: not one that was there before and did not fit into the snapshot."""
+        if self._floor is None or run.id in self._prints:
+            return True
+        oldest, newest = self._floor
+        # An item of a batch that is open for long may be new though its id is old.
+        return run.id >= oldest or run.created_at > newest
+
     def use(self) -> None:
         """Note that a client is there."""
         self.used_at = asyncio.get_running_loop().time()
 
-    def fill(self, shown: dict[uuid.UUID, Shown]) -> None:
+    def fill(self, rows: Sequence[ShapeRow]) -> Seen:
         """Begin anew with all rows there are."""
+        shown = {row.id: Row(row).shown(self.skip) for row in rows}
         self._prints = {run: each.fingerprint for run, each in shown.items()}
         self._unfinished = {run for run, each in shown.items() if not each.has_ended}
         self.state = self._base = electric.total(self._prints.values())
@@ -99,10 +116,15 @@ class Feed:
         self.filled_at = asyncio.get_running_loop().time()
         if isinstance(self.shape, OneRun):
             self.last = next(iter(shown.values()), None)
+        is_full = isinstance(self.shape, TaggedRuns) and len(rows) >= limits.MAX_REALTIME_ROWS
+        self._floor = (min(shown), max(row.created_at for row in rows)) if is_full else None
         self.wake()
+        return Seen(list(shown.values()), self.state)
 
     def offer(self, run: uuid.UUID, row: Row) -> None:
         """Take in a row that may have changed."""
+        if not self.expects(row.run):
+            return
         shown = row.shown(self.skip)
         before = self._prints.get(run, 0)
         if before == shown.fingerprint:

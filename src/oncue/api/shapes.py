@@ -45,18 +45,26 @@ _ANY: Final = ""
 """Stands for a tag where none is asked for; no run has it."""
 
 
+SeveralRuns: TypeAlias = TaggedRuns | BatchRuns
+
+
 async def read(tx: Tx, environment_id: int, shape: Shape, *, documents: bool) -> list[ShapeRow]:
     """Return all rows of a shape, at most ``MAX_REALTIME_ROWS``, with at most ``MAX_SNAPSHOT_BYTES`` of documents."""
+    if isinstance(shape, OneRun):
+        return await realtime.read_rows(tx, environment_id, [shape.run], documents=documents)
+    outlines = await outline(tx, environment_id, shape)
+    return await realtime.read_outlined(tx, environment_id, outlines, documents=documents)
+
+
+async def outline(tx: Tx, environment_id: int, shape: SeveralRuns) -> list[Outline]:
+    """Return outlines of all rows of a shape, at most ``MAX_REALTIME_ROWS``."""
     match shape:
-        case OneRun(run=run):
-            return await realtime.read_rows(tx, environment_id, [run], documents=documents)
         case TaggedRuns(tags=tags, since=since):
-            outlines = await realtime.outline_tagged(tx, environment_id, tags, since=since)
+            return await realtime.outline_tagged(tx, environment_id, tags, since=since)
         case BatchRuns(batch=batch):
-            outlines = await realtime.outline_batch(tx, environment_id, batch)
+            return await realtime.outline_batch(tx, environment_id, batch)
         case _:
             assert_never(shape)
-    return await realtime.read_outlined(tx, environment_id, outlines, documents=documents)
 
 
 class Index(Generic[T]):

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from typing import Final, Protocol, TypeVar
 
 from oncue.api import shapes
-from oncue.api.shapes import Shape
+from oncue.api.shapes import SeveralRuns, Shape
 from oncue.engine import realtime
 from oncue.engine.realtime import Filling, Outline, ShapeRow
 from oncue.store.pool import Tx
@@ -63,6 +63,10 @@ class Source:
         wanted = list(runs)
         for start in range(0, len(wanted), _OUTLINES):
             yield await self._outline(environment, wanted[start : start + _OUTLINES])
+
+    async def outlined(self, environment: int, shape: SeveralRuns) -> list[Outline]:
+        """Return outlines of all rows of a shape."""
+        return await self._read(lambda tx: shapes.outline(tx, environment, shape))
 
     async def recent(
         self, environment: int, tags: Collection[str] | None, *, within: datetime.timedelta
