@@ -64,6 +64,10 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "metadata.dropped": (logging.WARNING, "a change of metadata could not be stored and was given up"),
     "metadata.failed": (logging.WARNING, "a worker could not store metadata; it tries again"),
     "migration.applied": (logging.INFO, "a migration ran"),
+    "notify.failed": (
+        logging.WARNING,
+        "a server could not tell the others what changed; it tries again, and lets them look for what they missed",
+    ),
     "objects.failed": (logging.ERROR, "the object store does not answer or refuses; what it was to do is tried again"),
     "outcomes.failed": (logging.WARNING, "a worker could not report; it tries again"),
     "postgres.started": (logging.INFO, "the embedded PostgreSQL is up"),

@@ -301,14 +301,18 @@ async def test_stopping_server_answers_held_subscribers_at_once(database_url: st
     await client._session.close()
 
 
-async def test_too_many_subscriptions_are_told_to_come_later(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_subscriptions_are_told_to_come_later(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "MAX_SUBSCRIPTIONS", 1)
     first, second = await client.trigger("add"), await client.trigger("add")
-    await of(client, first).begin()
+    held = asyncio.create_task((await of(client, first).begin()).live())
+    await until_held(1, running[0].feeds)
 
     reply = await of(client, second).ask()
 
     assert (reply.status, reply.body["code"]) == (429, "rate_limited")
+    held.cancel()
 
 
 async def test_metadata_of_a_run_that_ended_is_still_told(client: Client) -> None:

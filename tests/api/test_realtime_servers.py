@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from oncue.api.routes import realtime
-from oncue.store.pool import Pool, connect
+from oncue.api.services import Services
+from oncue.store.pool import Connection, Pool, connect
 from tests.api.client import DEV_KEY, Client, Running, served, until_held
 from tests.api.electric import Subscriber
 
@@ -18,6 +19,13 @@ SUBSCRIBERS = 1_000
 
 def of(client: Client, run: str) -> Subscriber:
     return Subscriber(client, f"/realtime/v1/runs/{run}")
+
+
+async def until_looked_after(server: Services) -> None:
+    """Wait until the first look for what others may have changed is over."""
+    async with asyncio.timeout(20):
+        while server.relay.is_settling:
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -60,23 +68,44 @@ async def test_subscriber_goes_on_with_another_server(
     assert back == []
 
 
+@contextlib.asynccontextmanager
+async def deaf(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Servers whose listening connections are cut, and are made anew only at the end of the block."""
+    may_hear = asyncio.Event()
+
+    async def later(url: str) -> Connection:
+        await may_hear.wait()
+        return await connect(url)
+
+    monkeypatch.setattr("oncue.store.listen.connect", later)
+    admin = await connect(database_url)
+    listening = "from pg_stat_activity where datname = current_database() and query like 'LISTEN%'"
+    assert await admin.fetchval(f"select count(pg_terminate_backend(pid)) {listening}")
+    async with asyncio.timeout(10):
+        while await admin.fetchval(f"select count(*) {listening}"):
+            await asyncio.sleep(0.01)
+    await admin.close()
+    yield
+    may_hear.set()
+
+
 async def test_what_changed_while_a_server_was_deaf_is_seen(
     client: Client, elsewhere: Client, running: Running, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = await client.trigger("add")
-    subscriber = await of(elsewhere, run).begin()
-    held = asyncio.create_task(subscriber.live())
-    await until_held(1, running[1].feeds)
-    # It hears of the change, if at all, from a connection that is made anew.
-    monkeypatch.setattr(running[1].relay, "hear", lambda *_: None)
-    await client.post(f"/api/v2/runs/{run}/cancel")
+    run = await client.trigger("add", tags=["a"])
+    subscribers = [of(elsewhere, run), Subscriber(elsewhere, "/realtime/v1/runs", tags="a")]
+    held = [asyncio.create_task((await subscriber.begin()).live()) for subscriber in subscribers]
+    await until_held(2, running[1].feeds)
+    await until_looked_after(running[1])
 
-    admin = await connect(database_url)
-    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%'")
-    await admin.close()
+    async with deaf(database_url, monkeypatch):
+        await client.post(f"/api/v2/runs/{run}/cancel")
+        await running[0].relay.close()
+        assert not any(each.done() for each in held)
 
     async with asyncio.timeout(10):
-        assert [row["status"] for row in await held] == ["CANCELED"]
+        told = await asyncio.gather(*held)
+    assert [[row["status"] for row in rows] for rows in told] == [["CANCELED"], ["CANCELED"]]
 
 
 class CountingPool:
@@ -104,19 +133,12 @@ async def crowd(client: Client, runs: list[str]) -> AsyncIterator[list[Subscribe
         yield await asyncio.gather(*(of(crowded, runs[number % len(runs)]).begin() for number in range(SUBSCRIBERS)))
 
 
-async def until_looked_after(running: Running) -> None:
-    """Wait until the first look for what others may have changed is over."""
-    async with asyncio.timeout(20):
-        while running[0].relay.is_settling:
-            await asyncio.sleep(0.05)
-
-
 async def test_thousand_idle_subscribers_cost_no_queries(
     client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [await client.trigger("add") for _ in range(50)]
     async with crowd(client, runs) as subscribers:
-        await until_looked_after(running)
+        await until_looked_after(running[0])
         # They come back again and again: what costs nothing while it is held must cost nothing in between.
         monkeypatch.setattr(realtime, "_HOLD_SECONDS", 0.1)
         traffic, control = CountingPool(running[0].traffic), CountingPool(running[0].control)
@@ -140,14 +162,15 @@ async def test_one_change_reaches_all_subscribers_with_one_statement(
     run = await client.trigger("add")
     reads: list[int] = []
     async with crowd(client, [run]) as subscribers:
-        await until_looked_after(running)
-        real = running[0].feeds._rooms[1]._read_runs
+        await until_looked_after(running[0])
+        source = running[0].feeds._source
+        real = source.runs
 
-        async def counted(environment: int, wanted: Any, documents: bool) -> Any:
+        async def counted(environment: int, wanted: Any, *, documents: bool) -> Any:
             reads.append(len(wanted))
-            return await real(environment, wanted, documents)
+            return await real(environment, wanted, documents=documents)
 
-        monkeypatch.setattr(running[0].feeds._rooms[1], "_read_runs", counted)
+        monkeypatch.setattr(source, "runs", counted)
         held = [asyncio.create_task(subscriber.live()) for subscriber in subscribers]
         await until_held(SUBSCRIBERS, running[0].feeds)
 

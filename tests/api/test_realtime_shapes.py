@@ -150,6 +150,47 @@ async def test_moment_of_a_subscription_stays_where_it_was(client: Client, monke
         await subscriber.until("status", "CANCELED")
 
 
+async def test_handle_made_by_hand_shows_no_older_runs(client: Client, database_url: str, impatient: None) -> None:
+    old = await client.trigger("add", tags=["a"])
+    connection = await connect(database_url)
+    await connection.execute(
+        "update oncue.runs set created_at = created_at - interval '2 days' where id = $1", ids.parse(ids.RUN, old)
+    )
+    await connection.close()
+    long_ago = int((realtime._now() - datetime.timedelta(days=6)).timestamp())
+    an_hour_ago = int((realtime._now() - datetime.timedelta(hours=1)).timestamp())
+    forged = tagged(client, "a", createdAt="1m")
+
+    for moment, offset in [(long_ago, "-1"), (an_hour_ago, "-1"), (long_ago, "0_0")]:
+        forged.handle = f"{moment}-0123456789abcdef"
+        reply = await forged.ask(offset=offset, live="true", cursor="")
+        assert old not in str(reply.body)
+        assert reply.headers["electric-handle"] != f"{moment}-0123456789abcdef"
+        assert reply.status == (200 if offset == "-1" else 409)
+
+
+async def test_subscription_goes_on_elsewhere_with_its_moment(
+    client: Client, database_url: str, impatient: None
+) -> None:
+    subscriber = await tagged(client, "a", createdAt="24h").begin()
+
+    async with served(database_url) as url, Client(url) as elsewhere:
+        assert await subscriber.live(client=elsewhere) == []
+
+
+@pytest.mark.parametrize("rest", ["-0123456789abcdef\r\nx: y", "-0123456789abcde", "-" + "0" * 5_000, "", "x"])
+async def test_batch_handle_of_another_form_begins_anew(client: Client, rest: str) -> None:
+    batch = await created(client, 1)
+    subscriber = batched(client, batch)
+    subscriber.handle = given = ids.parse(ids.BATCH, batch).hex + rest
+
+    reply = await subscriber.ask()
+
+    assert reply.status == 200
+    assert reply.headers["electric-handle"] != given
+    assert len(reply.headers["electric-handle"]) == 49
+
+
 async def test_subscription_of_a_week_begins_anew(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     subscriber = await tagged(client, "a").begin()
     later = realtime._now() + datetime.timedelta(days=8)

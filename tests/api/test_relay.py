@@ -4,7 +4,9 @@ import asyncio
 import uuid
 from collections.abc import Collection
 
+import asyncpg
 import msgspec
+import pytest
 
 from oncue.api import relay as module
 from oncue.api.relay import CHANNEL, Relay, Told
@@ -17,6 +19,7 @@ class Server:
     def __init__(self, *, is_new: bool = False) -> None:
         self.sent: list[str] = []
         self.failures = 0
+        self.failure: Exception = Unavailable("away")
         self.changed: list[tuple[int, set[uuid.UUID]]] = []
         self.streamed: list[tuple[int, set[uuid.UUID]]] = []
         self.missed: list[int | None] = []
@@ -34,7 +37,7 @@ class Server:
     async def _send(self, payloads: list[str]) -> None:
         if self.failures:
             self.failures -= 1
-            raise Unavailable("away")
+            raise self.failure
         self.sent += payloads
 
     def _on_changed(self, environment: int, runs: Collection[uuid.UUID]) -> None:
@@ -171,6 +174,37 @@ async def test_notification_that_failed_makes_others_look() -> None:
     await here.tell(there)
 
     assert there.missed == [None]
+
+
+async def test_error_of_the_driver_is_told_as_missed(caplog: pytest.LogCaptureFixture) -> None:
+    here, there = Server(), Server()
+    there.relay.join(1)
+    await there.tell(here)
+    here.failures, here.failure = 1, asyncpg.InvalidParameterValueError("payload string too long: secret")
+
+    here.relay.apply({1: [uuid.uuid4()]}, {})
+    async with asyncio.timeout(5):
+        while not here.sent:
+            await asyncio.sleep(0.01)
+    await here.tell(there)
+
+    assert there.missed == [None]
+    (fields,) = [record.__dict__["fields"] for record in caplog.records if record.msg == "%s %s"]
+    assert fields["error"] == "InvalidParameterValueError"
+    assert "secret" not in caplog.text
+
+
+async def test_subscriptions_in_very_many_environments_are_told_in_parts() -> None:
+    here, there = Server(), Server()
+    environments = range(1_000_000_000, 1_000_002_000)
+    for environment in environments:
+        there.relay._here[environment] += 1
+    there.relay.miss()
+
+    await there.tell(here)
+
+    assert max(map(len, there.sent)) < 8_000
+    assert all(here.relay._is_wanted(environment) for environment in environments)
 
 
 async def test_word_of_a_newer_server_is_taken_as_a_reason_to_look() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oncue.api import wakeups as module
+from oncue.api import rounds as module
 from oncue.api.polls import Polls
 from oncue.api.wakeups import Hint, Wakeups
 from oncue.engine.events import Effects

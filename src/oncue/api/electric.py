@@ -75,15 +75,19 @@ class Shown:
     """A row as it is shown to subscribers who skip the same columns.
 
     Attributes:
-        fingerprint: Of all that is shown.
+        fingerprint: Of all that is shown, whether its documents were left out or not.
         has_ended: Nothing but its metadata, tags and streams changes any more.
     """
 
     __slots__ = ("_key", "_value", "fingerprint", "has_ended")
 
-    def __init__(self, key: bytes, value: bytes, *, has_ended: bool) -> None:
+    def __init__(self, key: bytes, value: bytes, printed: bytes, *, has_ended: bool) -> None:
         self._key, self._value, self.has_ended = key, value, has_ended
-        self.fingerprint = int.from_bytes(hashlib.blake2b(value, digest_size=6).digest())
+        self.fingerprint = int.from_bytes(hashlib.blake2b(printed, digest_size=6).digest())
+
+    def __len__(self) -> int:
+        """Return how many bytes it takes."""
+        return len(self._value)
 
     def message(self, operation: str) -> bytes:
         """Return the message that inserts or updates it."""
@@ -94,11 +98,12 @@ class Shown:
 class Row:
     """A run that was read, encoded once for all who see it alike."""
 
-    __slots__ = ("_shown", "_values", "run")
+    __slots__ = ("_printed", "_shown", "_values", "run")
 
     def __init__(self, run: ShapeRow) -> None:
         self.run = run
         self._values: dict[str, str | None] | None = None
+        self._printed: dict[str, str | None] = {}
         self._shown: dict[Skip, Shown] = {}
 
     def shown(self, skip: Skip) -> Shown:
@@ -107,9 +112,13 @@ class Row:
         if found is None:
             if self._values is None:
                 self._values = _values(self.run)
-            value = _encode({name: text for name, text in self._values.items() if name not in skip})
+                self._printed = self._values | _stand_ins(self.run)
+            value, printed = (
+                _encode({name: text for name, text in values.items() if name not in skip})
+                for values in (self._values, self._printed)
+            )
             key = _encode(f'"public"."TaskRun"/"{self._values["id"]}"')
-            found = self._shown[skip] = Shown(key, value, has_ended=self.run.finished_at is not None)
+            found = self._shown[skip] = Shown(key, value, printed, has_ended=self.run.finished_at is not None)
         return found
 
 
@@ -182,6 +191,22 @@ def _values(run: ShapeRow) -> dict[str, str | None]:
         "error": run.error,
         "idempotencyKey": run.idempotency_key,
     }
+
+
+def _stand_ins(run: ShapeRow) -> dict[str, str | None]:
+    """Return what stands for documents in a fingerprint, the same whether they were read or left out.
+
+    Their size for payload and output, of which a run seldom has more than one; a digest for metadata, which changes.
+    """
+    digest = run.metadata_digest
+    if run.metadata is not None:
+        digest = hashlib.md5(run.metadata.encode(), usedforsecurity=False).hexdigest()
+    stand_ins: dict[str, str | None] = {"metadata": digest}
+    if run.payload_type != codec.STORE:
+        stand_ins["payload"] = str(run.payload_bytes)
+    if run.output_type != codec.STORE:
+        stand_ins["output"] = str(run.output_bytes)
+    return stand_ins
 
 
 def _moment(moment: datetime.datetime | None) -> str | None:

@@ -5,7 +5,8 @@ two requests, so that an idle subscriber costs no query, however often it asks. 
 Should a client come whose feed is not here (another server had it, or it was away for long), what there is now is read
 and compared with what its offset says that it has seen.
 
-The rows that changed are read by the environment's room, ``api/rooms``, one statement for all feeds.
+The rows that changed are read by the environment's room, ``api/rooms``, one statement for all feeds. Who has to leave
+when there are too many is decided in ``api/seats``.
 
 Life of a run, this module's part::
 
@@ -15,26 +16,24 @@ Life of a run, this module's part::
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
-from oncue.api import electric
 from oncue.api.electric import Row, Skip
-from oncue.api.rooms import Feed, Room, Seen
+from oncue.api.rooms import Room
+from oncue.api.seats import Owner, Seats
+from oncue.api.seen import Feed, Seen
 from oncue.api.shapes import BatchRuns, OneRun, Shape
-from oncue.engine.realtime import ShapeRow
-from oncue.protocol import ids, limits
-from oncue.protocol.errors import NotFound, RateLimited
+from oncue.api.sources import Source
+from oncue.protocol import ids
+from oncue.protocol.errors import NotFound
 
 _KEEP_SECONDS: Final = 30.0
 """How long a feed is kept that nobody asks for: clients come back at once, or after a pause of at most ten seconds."""
 _SWEEP_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 60.0
-"""How often it is looked whether runs have changed that had not ended, one statement for all of them: a server may be
-killed between its COMMIT and its NOTIFY."""
-
-ReadShape: TypeAlias = Callable[[int, Shape, bool], Awaitable[list[ShapeRow]]]
-ReadRuns: TypeAlias = Callable[[int, Collection[uuid.UUID], bool], Awaitable[list[ShapeRow]]]
+"""How often it is looked whether anything changed of which no word came: a server may be killed between its COMMIT and
+its NOTIFY."""
 
 
 class Subscription(NamedTuple):
@@ -51,32 +50,31 @@ class Feeds:
 
     def __init__(
         self,
+        source: Source,
         *,
-        read_shape: ReadShape,
-        read_runs: ReadRuns,
         on_join: Callable[[int], None],
         on_leave: Callable[[int], None],
     ) -> None:
         """Begin with none.
 
         Args:
-            read_shape: Returns the rows of an environment's shape, with documents or without.
-            read_runs: Returns runs of an environment, with documents or without.
+            source: Where runs are read.
             on_join: The first feed of an environment is about to be filled.
             on_leave: The last one of an environment is gone.
         """
-        self._read_shape, self._read_runs = read_shape, read_runs
+        self._source = source
         self._on_join, self._on_leave = on_join, on_leave
         self._rooms: dict[int, Room] = {}
         self._feeds: dict[Subscription, Feed] = {}
-        self._held = 0
+        self._kept: Seats[Subscription] = Seats()
+        self._held: Seats[asyncio.Future[None]] = Seats()
         self._sweeping: asyncio.TimerHandle | None = None
         self._checked = 0.0
         self.closed = False
 
     def __len__(self) -> int:
         """Return how many requests are held open."""
-        return self._held
+        return len(self._held)
 
     @property
     def kept(self) -> int:
@@ -95,7 +93,11 @@ class Feeds:
             if environment in {None, room.environment}:
                 room.refresh()
 
-    async def snapshot(self, wanted: Subscription) -> Seen:
+    def has(self, wanted: Subscription) -> bool:
+        """Whether its feed is in memory."""
+        return wanted in self._feeds
+
+    async def snapshot(self, wanted: Subscription, owner: Owner) -> Seen:
         """Return all there is now.
 
         Raises:
@@ -106,15 +108,16 @@ class Feeds:
         if feed is not None and feed.last is not None and not feed.is_loading:
             feed.use()
             return Seen([feed.last], feed.state)
-        return await self._load(wanted)
+        return await self._load(wanted, owner)
 
     async def follow(
-        self, wanted: Subscription, state: int | None, *, seconds: float, gone: asyncio.Future[None]
+        self, wanted: Subscription, owner: Owner, state: int | None, *, seconds: float, gone: asyncio.Future[None]
     ) -> Seen:
         """Return what changed since a state, as soon as there is something.
 
         Args:
             wanted: Of whom.
+            owner: Who counts as its owner, should it have to be opened.
             state: What the client has seen; None: nothing that could be compared.
             seconds: The longest it may wait.
             gone: Done when the client is no longer there.
@@ -128,18 +131,21 @@ class Feeds:
         """
         feed = self._feeds.get(wanted)
         if feed is None or feed.is_loading or not feed.can_tell(state):
-            seen = await self._load(wanted)
-            if seen.state != state:
+            seen = await self._load(wanted, owner)
+            feed = self._feeds.get(wanted)
+            if seen.state != state or feed is None:
                 return seen
-            feed = self._feeds[wanted]
+        self._kept.use(wanted)
         if feed.state == state and not self.closed:
-            await self._hold(feed, seconds, gone)
+            await self._hold(feed, owner, seconds, gone)
+        if feed.state != state:
+            await self._supply(wanted, feed)
         if feed.state == state:
             return Seen((), feed.state)
         if feed.can_tell(state):
             return Seen(feed.take(), feed.state)
         # Somebody else with the same handle was answered first.
-        return await self._load(wanted)
+        return await self._load(wanted, owner)
 
     def close(self) -> None:
         """Answer what is held, and hold no more."""
@@ -151,20 +157,34 @@ class Feeds:
         for room in self._rooms.values():
             room.close()
 
-    async def _hold(self, feed: Feed, seconds: float, gone: asyncio.Future[None]) -> None:
-        if self._held >= limits.MAX_SUBSCRIPTIONS:
-            raise _too_many()
-        self._held += 1
+    async def _hold(self, feed: Feed, owner: Owner, seconds: float, gone: asyncio.Future[None]) -> None:
+        leaver = self._held.leaver(owner)
+        if leaver is not None:
+            # Answered as if its time were up.
+            self._held.leave(leaver)
+            if not leaver.done():
+                leaver.set_result(None)
+        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._held.take(owner, changed)
+        self._held.use(changed)
         try:
             # At random, so that those who came together do not all come back together.
-            await feed.wait(seconds * random.uniform(0.85, 1.15), gone)  # noqa: S311
+            await feed.wait(changed, seconds * random.uniform(0.85, 1.15), gone)  # noqa: S311
         finally:
-            self._held -= 1
+            self._held.leave(changed)
             feed.use()
 
-    async def _load(self, wanted: Subscription) -> Seen:
+    async def _supply(self, wanted: Subscription, feed: Feed) -> None:
+        """Read the rows that changed while the client was away, as far as they were too large to be kept."""
+        with feed.reading() as runs:
+            if runs:
+                documents = feed.wants_documents
+                rows = await self._source.answer(wanted.environment, runs, documents=documents)
+                feed.supply({row.id: Row(row).shown(wanted.skip) for row in rows}, runs)
+
+    async def _load(self, wanted: Subscription, owner: Owner) -> Seen:
         """Read a shape. The feed is there first, so that no change is missed meanwhile."""
-        feed = self._feeds.get(wanted) or self._open(wanted)
+        feed = self._feeds.get(wanted) or self._open(wanted, owner)
         feed.use()
         loading = feed.loading
         if loading is None:
@@ -180,27 +200,27 @@ class Feeds:
 
     async def _filled(self, wanted: Subscription, feed: Feed) -> Seen:
         try:
-            documents = electric.wants_documents(wanted.skip)
-            runs = await self._read_shape(wanted.environment, wanted.shape, documents)
+            runs = await self._source.shape(wanted.environment, wanted.shape, documents=feed.wants_documents)
         except BaseException:
             self._drop(wanted)
             raise
         finally:
             feed.loading = None
-        if isinstance(wanted.shape, BatchRuns):
+        if isinstance(wanted.shape, BatchRuns) and self._feeds.get(wanted) is feed:
             self._rooms[wanted.environment].link(feed, [run.id for run in runs])
-        shown = {run.id: Row(run).shown(wanted.skip) for run in runs}
-        feed.fill(shown)
+        seen = feed.fill(runs)
         self.touch(wanted.environment, feed.late)
         feed.late = set()
-        return Seen(list(shown.values()), feed.state)
+        return seen
 
-    def _open(self, wanted: Subscription) -> Feed:
-        if len(self._feeds) >= limits.MAX_SUBSCRIPTIONS:
-            raise _too_many()
+    def _open(self, wanted: Subscription, owner: Owner) -> Feed:
+        leaver = self._kept.leaver(owner)
+        if leaver is not None:
+            self._drop(leaver)
+        self._kept.take(owner, wanted)
         room = self._rooms.get(wanted.environment)
         if room is None:
-            room = Room(wanted.environment, read_shape=self._read_shape, read_runs=self._read_runs)
+            room = Room(wanted.environment, self._source)
             self._rooms[wanted.environment] = room
             self._on_join(wanted.environment)
         feed = self._feeds[wanted] = Feed(wanted.shape, wanted.skip)
@@ -215,6 +235,7 @@ class Feeds:
         feed = self._feeds.pop(wanted, None)
         if feed is None:
             return
+        self._kept.leave(wanted)
         feed.wake()
         room = self._rooms[wanted.environment]
         room.remove(feed)
@@ -236,7 +257,3 @@ class Feeds:
                 room.check()
         if self._feeds and not self.closed:
             self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep)
-
-
-def _too_many() -> RateLimited:
-    return RateLimited(f"this server has {limits.MAX_SUBSCRIPTIONS:,} subscriptions; try again later")

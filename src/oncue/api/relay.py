@@ -20,12 +20,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from oncue.protocol.errors import OncueError
+from oncue.api.rounds import Rounds
 
 CHANNEL: Final = "oncue_changes"
-_GAP_SECONDS: Final = 0.01
-_PAUSE_SECONDS: Final = 1.0
-"""After a NOTIFY that failed: the database is away."""
 _REPEAT_SECONDS: Final = 30.0
 _BELIEVE_SECONDS: Final = 3 * _REPEAT_SECONDS
 _NEWCOMER_SECONDS: Final = 5.0
@@ -34,6 +31,8 @@ _LOOKS_AGAIN_SECONDS: Final = (0.3, 2.0)
 """After the first subscriber of an environment came: others may have changed runs before they heard of it."""
 _IDS: Final = 320
 """In one notification: 16 bytes each in base64, below PostgreSQL's 8,000."""
+_ENVIRONMENTS: Final = 500
+"""In one notification: ten digits and a comma each."""
 _NOTIFICATIONS: Final = 50
 """In one statement."""
 
@@ -91,7 +90,9 @@ class Relay:
         self._tells_all_until = 0.0
         self._untold: dict[tuple[_Kind, int], set[uuid.UUID]] = {}
         self._notes: list[Told] = []
-        self._teller: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            "oncue-relay", self._tell, is_due=self._has_news, event="notify.failed", on_failed=self._fail
+        )
         self._repeating: asyncio.TimerHandle | None = None
         self._looks: list[asyncio.TimerHandle] = []
         self._closed = False
@@ -150,7 +151,7 @@ class Relay:
         believed_until = self._clock() + _BELIEVE_SECONDS
         self._elsewhere.update(dict.fromkeys(told.subscribed, believed_until))
         if told.asks and self._here:
-            self._note(Told(self._name, subscribed=list(self._here)))
+            self._note(*self._said())
         if told.missed:
             self._on_missed(None)
         self._tell_here("runs", changed)
@@ -160,7 +161,7 @@ class Relay:
         """Act on a lost connection that is back: neither changes nor who wants to know of them were heard."""
         self._on_missed(None)
         self._tells_all_until = self._clock() + _NEWCOMER_SECONDS
-        self._note(Told(self._name, subscribed=list(self._here), asks=True, missed=True))
+        self._note(*self._said(asks=True, missed=True))
 
     async def close(self) -> None:
         """Tell what is left to tell."""
@@ -168,15 +169,14 @@ class Relay:
         for timer in (*self._looks, self._repeating):
             if timer is not None:
                 timer.cancel()
-        if self._teller is not None:
-            await asyncio.wait([self._teller])
+        await self._rounds.close()
 
     def _apply(self, kind: _Kind, found: _Runs) -> None:
         self._tell_here(kind, found)
         for environment, runs in found.items():
             if self._is_wanted(environment):
                 self._untold.setdefault((kind, environment), set()).update(runs)
-                self._tell_soon()
+                self._rounds.start()
 
     def _tell_here(self, kind: _Kind, found: _Runs) -> None:
         for environment, runs in found.items():
@@ -200,37 +200,33 @@ class Relay:
     def _repeat(self) -> None:
         self._repeating = None
         if self._here and not self._closed:
-            self._note(Told(self._name, subscribed=list(self._here)))
+            self._note(*self._said())
             self._repeating = asyncio.get_running_loop().call_later(_REPEAT_SECONDS, self._repeat)
 
-    def _note(self, told: Told) -> None:
-        self._notes.append(told)
-        self._tell_soon()
+    def _note(self, *told: Told) -> None:
+        self._notes += told
+        self._rounds.start()
 
-    def _tell_soon(self) -> None:
-        if self._teller is None and not self._closed:
-            self._teller = asyncio.create_task(self._tell(), name="oncue-relay")
+    def _has_news(self) -> bool:
+        return bool(self._notes or self._untold)
 
     async def _tell(self) -> None:
-        """Send at once, then gather for a while before sending again."""
-        try:
-            while self._notes or self._untold:
-                notes, self._notes = self._notes, []
-                untold, self._untold = self._untold, {}
-                payloads = [*map(_encoded, notes), *self._payloads(untold)]
-                try:
-                    for start in range(0, len(payloads), _NOTIFICATIONS):
-                        await self._send(payloads[start : start + _NOTIFICATIONS])
-                except OncueError:
-                    if self._closed:
-                        return
-                    # What was not told is looked for by whoever wants to know: it may be more than can be kept.
-                    self._notes.append(Told(self._name, subscribed=list(self._here), missed=True))
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                else:
-                    await asyncio.sleep(0 if self._closed else _GAP_SECONDS)
-        finally:
-            self._teller = None
+        notes, self._notes = self._notes, []
+        untold, self._untold = self._untold, {}
+        payloads = [*map(_encoded, notes), *self._payloads(untold)]
+        for start in range(0, len(payloads), _NOTIFICATIONS):
+            await self._send(payloads[start : start + _NOTIFICATIONS])
+
+    def _fail(self) -> None:
+        # What was not told is looked for by whoever wants to know: it may be more than can be kept.
+        self._notes += self._said(missed=True)
+
+    def _said(self, *, asks: bool = False, missed: bool = False) -> list[Told]:
+        """Return notes that say who has subscribers here, in as many as fit."""
+        here = list(self._here)
+        first = Told(self._name, subscribed=here[:_ENVIRONMENTS], asks=asks, missed=missed)
+        rest = range(_ENVIRONMENTS, len(here), _ENVIRONMENTS)
+        return [first, *(Told(self._name, subscribed=here[start : start + _ENVIRONMENTS]) for start in rest)]
 
     def _payloads(self, untold: Mapping[tuple[_Kind, int], Collection[uuid.UUID]]) -> Iterable[str]:
         for (kind, environment), runs in untold.items():

@@ -1,7 +1,9 @@
 """Rooms: the feeds of one environment, and the task that reads for all of them the runs that changed.
 
 What changed while a statement was under way is gathered for the next, so that a burst of changes costs few, and each of
-them reads a row once for however many feeds. A row that looks as it did is told to nobody.
+them reads a row once for however many feeds. A row that looks as it did is told to nobody. Once a minute it is compared
+in which versions runs are: word of a change may have been lost, for instance with a server that died between its COMMIT
+and its NOTIFY.
 
 Life of a run, this module's part::
 
@@ -9,178 +11,52 @@ Life of a run, this module's part::
 """
 
 import asyncio
-import contextlib
+import datetime
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
-from oncue import telemetry
-from oncue.api import electric
-from oncue.api.electric import Row, Shown, Skip
-from oncue.api.shapes import BatchRuns, Index, OneRun, Shape
-from oncue.engine.realtime import ShapeRow
+from oncue.api import sources
+from oncue.api.electric import Row
+from oncue.api.rounds import Rounds
+from oncue.api.seen import Feed
+from oncue.api.shapes import BatchRuns, Index, OneRun, TaggedRuns
+from oncue.api.sources import Source
+from oncue.engine.realtime import Outline, ShapeRow
 
-_GAP_SECONDS: Final = 0.01
-_PAUSE_SECONDS: Final = 1.0
-"""After a statement that failed."""
 _AT_ONCE: Final = 500
-"""Runs that one statement reads: their documents are in memory together."""
-_MOST_REMEMBERED: Final = 10_000
-"""Rows of a feed whose fingerprints are kept; beyond that those of ended runs go."""
-
-
-class Seen(NamedTuple):
-    """Rows for a client, and the state that it has seen with them."""
-
-    shown: Sequence[Shown]
-    state: int
-
-
-class Feed:
-    """What the clients of one subscription have seen.
-
-    Attributes:
-        state: The number that stands for all rows as they were offered last.
-        last: The row, where the shape is one run.
-        loading: The read that fills it, while there is one.
-        late: Runs that were read while it was being filled, and that have to be read again.
-        used_at: When a client was there last, by the event loop's clock.
-        filled_at: When it was filled, by the same clock.
-        linked: Runs that it is about although its shape does not name them.
-    """
-
-    __slots__ = (
-        "_base", "_pending", "_prints", "_unfinished", "_waiting", "filled_at", "last", "late", "linked", "loading",
-        "shape", "skip", "state", "used_at",
-    )  # fmt: skip
-
-    def __init__(self, shape: Shape, skip: Skip) -> None:
-        self.shape, self.skip = shape, skip
-        self.state = self._base = 0
-        self.last: Shown | None = None
-        self.loading: asyncio.Task[Seen] | None = None
-        self.used_at = self.filled_at = 0.0
-        self.late: set[uuid.UUID] = set()
-        self.linked: set[uuid.UUID] = set()
-        self._prints: dict[uuid.UUID, int] = {}
-        self._unfinished: set[uuid.UUID] = set()
-        self._pending: dict[uuid.UUID, Shown] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether it is being filled."""
-        return self.loading is not None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody waits for anything of it."""
-        return not self._waiting and self.loading is None
-
-    @property
-    def unfinished(self) -> Collection[uuid.UUID]:
-        """The runs that it knows and that have not ended."""
-        return self._unfinished
-
-    def use(self) -> None:
-        """Note that a client is there."""
-        self.used_at = asyncio.get_running_loop().time()
-
-    def fill(self, shown: dict[uuid.UUID, Shown]) -> None:
-        """Begin anew with all rows there are."""
-        self._prints = {run: each.fingerprint for run, each in shown.items()}
-        self._unfinished = {run for run, each in shown.items() if not each.has_ended}
-        self.state = self._base = electric.total(self._prints.values())
-        self._pending.clear()
-        self.filled_at = asyncio.get_running_loop().time()
-        if isinstance(self.shape, OneRun):
-            self.last = next(iter(shown.values()), None)
-        self.wake()
-
-    def offer(self, run: uuid.UUID, row: Row) -> None:
-        """Take in a row that may have changed."""
-        shown = row.shown(self.skip)
-        before = self._prints.get(run, 0)
-        if before == shown.fingerprint:
-            return
-        self._prints[run] = shown.fingerprint
-        self.state = electric.total((self.state, shown.fingerprint, -before))
-        if shown.has_ended:
-            self._unfinished.discard(run)
-        else:
-            self._unfinished.add(run)
-        if isinstance(self.shape, OneRun):
-            self.last = shown
-        else:
-            self._pending[run] = shown
-            self._forget_some()
-        self.wake()
-
-    def can_tell(self, state: int | None) -> bool:
-        """Whether what changed since a state is here."""
-        return self.last is not None or state in {self.state, self._base}
-
-    def take(self) -> list[Shown]:
-        """Return what changed, and count it as seen."""
-        if self.last is not None:
-            return [self.last]
-        found = list(self._pending.values())
-        self._pending.clear()
-        self._base = self.state
-        return found
-
-    def wake(self) -> None:
-        """Let those who wait look."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-
-    async def wait(self, seconds: float, gone: asyncio.Future[None]) -> None:
-        """Return when something changed, the client is gone, or the time is up."""
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(changed)
-
-        def leave(_: object) -> None:
-            if not changed.done():
-                changed.set_result(None)
-
-        gone.add_done_callback(leave)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await changed
-        finally:
-            gone.remove_done_callback(leave)
-            self._waiting.discard(changed)
-
-    def _forget_some(self) -> None:
-        if len(self._prints) > _MOST_REMEMBERED:
-            # Forgotten rows no longer count, for whom it was told already and for what is to come.
-            kept = {run: seen for run, seen in self._prints.items() if run in self._unfinished or run in self._pending}
-            lost = electric.total(self._prints.values()) - electric.total(kept.values())
-            self._prints = kept
-            self.state = electric.total((self.state, -lost))
+"""Changed runs that are looked at together."""
+_FEW: Final = 16
+"""Runs that are read whole without asking first how large they are."""
+_BREATH: Final = 200
+"""Feeds that are offered something before anybody else may go on."""
+_LOOKS: Final = 20
+"""Outlines that are looked at likewise, by however many feeds."""
+_RECENT: Final = datetime.timedelta(minutes=5)
+"""How old the ids of new runs may be that a check looks for: callers mint them, by clocks of their own."""
+_DEEP: Final = 10
+"""Every so many checks, from the first on, all runs are looked at that shapes with tags may show, and all batches."""
+_VERSIONS: Final = 20_000
+"""Runs whose version is remembered; a check reads others whole."""
 
 
 class Room:
     """The feeds of one environment."""
 
-    def __init__(
-        self,
-        environment: int,
-        *,
-        read_shape: Callable[[int, Shape, bool], Awaitable[list[ShapeRow]]],
-        read_runs: Callable[[int, Collection[uuid.UUID], bool], Awaitable[list[ShapeRow]]],
-    ) -> None:
-        """Begin empty; what is read is as ``Feeds`` says."""
+    def __init__(self, environment: int, source: Source) -> None:
+        """Begin empty; runs are read from a source."""
         self.environment = environment
-        self._read_shape, self._read_runs = read_shape, read_runs
+        self._source = source
         self._index: Index[Feed] = Index()
         self._feeds: dict[Feed, None] = {}
+        self._documents = 0
         self._changed: set[uuid.UUID] = set()
         self._stale: dict[Feed, None] = {}
-        self._reader: asyncio.Task[None] | None = None
-        self._closed = False
+        self._versions: dict[uuid.UUID, str] = {}
+        self._filled: dict[uuid.UUID, int] = {}
+        self._checks = 0
+        self._is_unchecked = False
+        self._rounds = Rounds("oncue-realtime", self._read, is_due=self._is_due, event="realtime.failed")
 
     @property
     def is_empty(self) -> bool:
@@ -190,11 +66,13 @@ class Room:
     def add(self, feed: Feed) -> None:
         """Take a feed in."""
         self._feeds[feed] = None
+        self._documents += feed.wants_documents
         self._index.add(feed.shape, feed)
 
     def remove(self, feed: Feed) -> None:
         """Let a feed go."""
-        self._feeds.pop(feed, None)
+        del self._feeds[feed]
+        self._documents -= feed.wants_documents
         self._stale.pop(feed, None)
         self._index.remove(feed.shape, feed, feed.linked)
 
@@ -209,81 +87,104 @@ class Room:
     def touch(self, runs: Collection[uuid.UUID]) -> None:
         """Have runs read that changed, as far as anybody may want to know."""
         self._changed.update(self._index.wanted(runs))
-        self._read_soon()
+        self._rounds.start()
 
     def refresh(self) -> None:
         """Have everything read anew."""
         self._changed.update(self._index.named)
         self._stale.update(dict.fromkeys(feed for feed in self._feeds if not isinstance(feed.shape, OneRun)))
-        self._read_soon()
+        self._rounds.start()
 
     def check(self) -> None:
-        """Have the runs read that have not ended, as far as they are known."""
-        for feed in self._feeds:
-            self._changed.update(feed.unfinished)
-        self._read_soon()
+        """Look for changes of which no word came."""
+        self._is_unchecked = True
+        self._rounds.start()
 
     def close(self) -> None:
         """Read no more."""
-        self._closed = True
-        if self._reader is not None:
-            self._reader.cancel()
+        self._rounds.cancel()
 
-    def _read_soon(self) -> None:
-        if self._reader is None and (self._changed or self._stale) and not self._closed:
-            self._reader = asyncio.create_task(self._read(), name="oncue-realtime")
+    def _is_due(self) -> bool:
+        return bool(self._changed or self._stale or self._is_unchecked)
 
     async def _read(self) -> None:
-        """Read at once, then gather for a while before reading again."""
-        try:
-            while self._changed or self._stale:
-                pause = _GAP_SECONDS
-                try:
-                    if self._changed:
-                        await self._read_changed()
-                    else:
-                        await self._read_stale()
-                except Exception as error:  # subscribers must outlive every fault  # noqa: BLE001
-                    telemetry.event("realtime.failed", error=type(error).__name__, message=str(error))
-                    pause = _PAUSE_SECONDS
-                await asyncio.sleep(pause)
-        finally:
-            self._reader = None
+        if self._is_unchecked:
+            # First, or it would never come to it where something changes all the time; and once, or its failures
+            # would keep what changed from being read.
+            self._is_unchecked = False
+            await self._compare()
+        if self._changed:
+            await self._read_changed()
+        if self._stale:
+            await self._read_stale()
 
     async def _read_changed(self) -> None:
-        runs = [self._changed.pop() for _ in range(min(len(self._changed), _AT_ONCE))]
-        documents = any(electric.wants_documents(feed.skip) for feed in self._feeds)
-        began = asyncio.get_running_loop().time()
+        runs = {self._changed.pop() for _ in range(min(len(self._changed), _AT_ONCE))}
         try:
-            rows = await self._read_runs(self.environment, runs, documents)
+            if self._index.has_tags or len(runs) > _FEW:
+                found = await self._read_wanted(runs)
+            else:
+                found = await self._read_group(runs)
         except BaseException:
             self._changed.update(runs)
             raise
-        for row in map(Row, rows):
-            for feed in list(self._index.matching(row.run)):
-                self._offer(feed, row, began)
-        for missing in set(runs) - {row.id for row in rows}:
+        for missing in runs - found:
             # An item of a batch that stands for the run of another.
             self._stale.update(dict.fromkeys(self._index.of_batch(missing)))
 
+    async def _read_wanted(self, runs: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Read runs as far as they concern anybody, and return which there are."""
+        found: set[uuid.UUID] = set()
+        wanted: list[Outline] = []
+        async for outlines in self._source.outlines(self.environment, runs):
+            found.update(outline.id for outline in outlines)
+            wanted += [each for each in outlines if next(self._index.matching(each), None) is not None]
+        for group in sources.groups(wanted):
+            await self._read_group(group)
+        return found
+
+    async def _read_group(self, runs: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Read runs, offer them to whom they concern, and return which there are."""
+        began = asyncio.get_running_loop().time()
+        rows = await self._source.runs(self.environment, runs, documents=self._documents > 0)
+        await self._offer(rows, began)
+        for row in rows:
+            # In the order in which they were seen last, so that those go that were not seen for long.
+            self._versions.pop(row.id, None)
+            self._versions[row.id] = row.version
+        while len(self._versions) > _VERSIONS:
+            del self._versions[next(iter(self._versions))]
+        return {row.id for row in rows}
+
     async def _read_stale(self) -> None:
+        """Look at all runs of a feed, and have those read that are not as they were told."""
         feed = next(iter(self._stale))
         del self._stale[feed]
-        began = asyncio.get_running_loop().time()
+        assert not isinstance(feed.shape, OneRun)
         try:
-            rows = await self._read_shape(self.environment, feed.shape, electric.wants_documents(feed.skip))
+            outlines = await self._source.outlined(self.environment, feed.shape)
         except BaseException:
-            self._stale[feed] = None
+            if feed in self._feeds:
+                self._stale[feed] = None
             raise
         if feed not in self._feeds:
-            self._stale.pop(feed, None)
             return
         if isinstance(feed.shape, BatchRuns):
-            self.link(feed, [row.id for row in rows])
-        for row in map(Row, rows):
-            self._offer(feed, row, began)
+            self.link(feed, [outline.id for outline in outlines])
+        # What others were told is news for a feed that was not about the run then.
+        self._changed.update(outline.id for outline in outlines if not feed.knows(outline.id))
+        await self._note_changed(outlines)
 
-    def _offer(self, feed: Feed, row: Row, began: float) -> None:
+    async def _offer(self, rows: Sequence[ShapeRow], began: float) -> None:
+        offered = 0
+        for row in map(Row, rows):
+            for feed in list(self._index.matching(row.run)):
+                self._offer_one(feed, row, began)
+                offered += 1
+                if offered % _BREATH == 0:
+                    await asyncio.sleep(0)
+
+    def _offer_one(self, feed: Feed, row: Row, began: float) -> None:
         if feed.is_loading:
             feed.late.add(row.run.id)
         elif feed.filled_at >= began:
@@ -291,3 +192,44 @@ class Room:
             self._changed.add(row.run.id)
         else:
             feed.offer(row.run.id, row)
+
+    async def _compare(self) -> None:
+        """Find the runs that changed without a word, and have them read."""
+        is_deep = self._checks % _DEEP == 0
+        known = {*self._index.named, *self._versions}
+        for feed in list(self._feeds):
+            known.update(feed.unfinished)
+        async for outlines in self._source.outlines(self.environment, known):
+            await self._note_changed(outlines)
+        if self._index.has_tags:
+            within = self._lookback() if is_deep else _RECENT
+            await self._note_changed(await self._source.recent(self.environment, self._index.tags, within=within))
+        await self._compare_batches(is_deep=is_deep)
+        self._checks += 1
+
+    async def _note_changed(self, outlines: Iterable[Outline]) -> None:
+        for number, outline in enumerate(outlines):
+            feeds = self._index.matching(outline)
+            if self._versions.get(outline.id) != outline.version:
+                if any(feed.expects(outline) for feed in feeds):
+                    self._changed.add(outline.id)
+            elif next(feeds, None) is None:
+                del self._versions[outline.id]
+            if number % _LOOKS == 0:
+                await asyncio.sleep(0)
+
+    def _lookback(self) -> datetime.timedelta:
+        """Return how old the ids of runs may be that a shape shows: a day more than the run, where a batch made it."""
+        since = min(feed.shape.since for feed in self._feeds if isinstance(feed.shape, TaggedRuns))
+        return datetime.datetime.now(datetime.UTC) - since + datetime.timedelta(days=1)
+
+    async def _compare_batches(self, *, is_deep: bool) -> None:
+        feeds = [(feed, feed.shape.batch) for feed in self._feeds if isinstance(feed.shape, BatchRuns)]
+        if not feeds:
+            return
+        found = await self._source.fillings(self.environment, {batch for _, batch in feeds})
+        now = {filling.id: filling.filled for filling in found}
+        for feed, batch in feeds:
+            if feed in self._feeds and (is_deep or now.get(batch) != self._filled.get(batch)):
+                self._stale[feed] = None
+        self._filled = now

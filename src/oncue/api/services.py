@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from oncue import telemetry
-from oncue.api import relay, shapes
+from oncue.api import relay
 from oncue.api.auth import Keys
 from oncue.api.coalescing import Coalescer
 from oncue.api.feeds import Feeds
@@ -22,16 +22,15 @@ from oncue.api.polls import Polls
 from oncue.api.rate_limiting import RateLimits
 from oncue.api.relay import Relay
 from oncue.api.settings import ServerSettings
-from oncue.api.shapes import Shape
 from oncue.api.signing import Signer
+from oncue.api.sources import Source
 from oncue.api.tails import Tails
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
-from oncue.engine import environments, rate_limits, realtime, run_streams, signing_keys, triggering, upkeep
+from oncue.engine import environments, rate_limits, run_streams, signing_keys, triggering, upkeep
 from oncue.engine.environments import KeyHolder, Storage
 from oncue.engine.events import Effects
 from oncue.engine.rate_limits import BATCH_ITEMS, PUBLIC_REQUESTS, REQUESTS, Bucket, Kind, Owner, RateLimit, Wanted
-from oncue.engine.realtime import ShapeRow
 from oncue.engine.requests import NewRun
 from oncue.engine.rows import Environment
 from oncue.engine.run_streams import Chunk, Name, Tail
@@ -116,8 +115,7 @@ class Services:
             on_leave=self.relay.leave,
         )
         self.feeds = Feeds(
-            read_shape=self._read_shape,
-            read_runs=self._read_runs,
+            Source(self.read),
             on_join=self.relay.join,
             on_leave=self.relay.leave,
         )
@@ -221,22 +219,11 @@ class Services:
         async with transaction(self.control) as tx:
             await notify(tx, relay.CHANNEL, *payloads)
 
-    async def _read_shape(self, environment: int, shape: Shape, documents: bool) -> list[ShapeRow]:  # noqa: FBT001
-        return await self.read(lambda tx: shapes.read(tx, environment, shape, documents=documents))
-
     async def _read_tail(self, environment: int, run: uuid.UUID, name: Name) -> Tail:
         return await self.read(lambda tx: run_streams.read_tail(tx, environment, run, name))
 
     async def _read_chunks(self, environment: int, run: uuid.UUID, name: Name, first: int) -> list[Chunk]:
         return await self.read(lambda tx: run_streams.read(tx, environment, run, name, first=first))
-
-    async def _read_runs(
-        self,
-        environment: int,
-        runs: Collection[uuid.UUID],
-        documents: bool,  # noqa: FBT001
-    ) -> list[ShapeRow]:
-        return await self.read(lambda tx: realtime.read_rows(tx, environment, runs, documents=documents))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeAlias, TypeVar, assert_never
 import msgspec
 
 from oncue.engine import realtime
-from oncue.engine.realtime import ShapeRow
+from oncue.engine.realtime import Outline, ShapeRow
 from oncue.protocol import ids
 from oncue.store.pool import Tx
 
@@ -45,15 +45,24 @@ _ANY: Final = ""
 """Stands for a tag where none is asked for; no run has it."""
 
 
+SeveralRuns: TypeAlias = TaggedRuns | BatchRuns
+
+
 async def read(tx: Tx, environment_id: int, shape: Shape, *, documents: bool) -> list[ShapeRow]:
-    """Return all rows of a shape, at most ``MAX_REALTIME_ROWS``."""
+    """Return all rows of a shape, at most ``MAX_REALTIME_ROWS``, with at most ``MAX_SNAPSHOT_BYTES`` of documents."""
+    if isinstance(shape, OneRun):
+        return await realtime.read_rows(tx, environment_id, [shape.run], documents=documents)
+    outlines = await outline(tx, environment_id, shape)
+    return await realtime.read_outlined(tx, environment_id, outlines, documents=documents)
+
+
+async def outline(tx: Tx, environment_id: int, shape: SeveralRuns) -> list[Outline]:
+    """Return outlines of all rows of a shape, at most ``MAX_REALTIME_ROWS``."""
     match shape:
-        case OneRun(run=run):
-            return await realtime.read_rows(tx, environment_id, [run], documents=documents)
         case TaggedRuns(tags=tags, since=since):
-            return await realtime.read_tagged(tx, environment_id, tags, since=since, documents=documents)
+            return await realtime.outline_tagged(tx, environment_id, tags, since=since)
         case BatchRuns(batch=batch):
-            return await realtime.read_batch(tx, environment_id, batch, documents=documents)
+            return await realtime.outline_batch(tx, environment_id, batch)
         case _:
             assert_never(shape)
 
@@ -65,7 +74,7 @@ class Index(Generic[T]):
         """Begin empty."""
         self._runs: dict[uuid.UUID, set[T]] = {}
         self._batches: dict[uuid.UUID, set[T]] = {}
-        self._tags: dict[str, dict[T, TaggedRuns]] = {}
+        self._tags: dict[str, dict[tuple[str, ...], dict[T, TaggedRuns]]] = {}
 
     def add(self, shape: Shape, subscription: T) -> None:
         """Take one in."""
@@ -73,7 +82,7 @@ class Index(Generic[T]):
             case OneRun(run=run):
                 self.link(run, subscription)
             case TaggedRuns():
-                self._tags.setdefault(_rarest(shape), {})[subscription] = shape
+                self._tags.setdefault(_rarest(shape), {}).setdefault(shape.tags, {})[subscription] = shape
             case BatchRuns(batch=batch):
                 self._batches.setdefault(_head(batch), set()).add(subscription)
             case _:
@@ -85,10 +94,12 @@ class Index(Generic[T]):
             case OneRun(run=run):
                 _discard(self._runs, run, subscription)
             case TaggedRuns():
-                tag = _rarest(shape)
-                self._tags[tag].pop(subscription, None)
-                if not self._tags[tag]:
-                    del self._tags[tag]
+                alike = self._tags[_rarest(shape)]
+                alike[shape.tags].pop(subscription, None)
+                if not alike[shape.tags]:
+                    del alike[shape.tags]
+                if not alike:
+                    del self._tags[_rarest(shape)]
             case BatchRuns(batch=batch):
                 _discard(self._batches, _head(batch), subscription)
                 for run in linked:
@@ -110,19 +121,30 @@ class Index(Generic[T]):
         """Return who is about the batch of which an id is an item's."""
         return self._batches.get(_head(run), ())
 
-    def matching(self, run: ShapeRow) -> Iterator[T]:
+    def matching(self, run: ShapeRow | Outline) -> Iterator[T]:
         """Yield the subscriptions that a run belongs to; one may come twice."""
         yield from self._runs.get(run.id, ())
         yield from self._batches.get(_head(run.id), ())
         for tag in (_ANY, *run.tags):
-            for subscription, shape in self._tags.get(tag, {}).items():
-                if run.created_at >= shape.since and set(shape.tags) <= set(run.tags):
-                    yield subscription
+            for tags, alike in self._tags.get(tag, {}).items():
+                # Once for all who ask for the same tags.
+                if set(tags) <= set(run.tags):
+                    yield from (each for each, shape in alike.items() if run.created_at >= shape.since)
 
     @property
     def named(self) -> Collection[uuid.UUID]:
         """The runs that subscriptions name."""
         return self._runs.keys()
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether it takes a run's tags to know whom it concerns."""
+        return bool(self._tags)
+
+    @property
+    def tags(self) -> Collection[str] | None:
+        """Tags of which each run that concerns somebody by its tags has one; None: it may have none."""
+        return None if _ANY in self._tags else self._tags.keys()
 
 
 def _rarest(shape: TaggedRuns) -> str:

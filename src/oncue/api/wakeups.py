@@ -8,7 +8,6 @@ Life of a run, this module's part::
     transaction commits -> Wakeups.apply -> Polls, Upkeep; NOTIFY -> Wakeups.hear on other servers
 """
 
-import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -17,13 +16,10 @@ from typing import Final
 import msgspec
 
 from oncue.api.polls import Polls
+from oncue.api.rounds import Rounds
 from oncue.engine.events import Effects
-from oncue.protocol.errors import OncueError
 
 CHANNEL: Final = "oncue_wakeups"
-_GAP_SECONDS: Final = 0.01
-_PAUSE_SECONDS: Final = 1.0
-"""After a NOTIFY that failed: the database is away, and everybody looks again when it is back."""
 _LONGEST_BYTES: Final = 7_900
 """PostgreSQL refuses payloads of 8,000 bytes and more."""
 
@@ -64,8 +60,8 @@ class Wakeups:
         self._on_due_sooner, self._on_keys_changed = on_due_sooner, on_keys_changed
         self._name = uuid.uuid4().hex[:12]
         self._untold = Effects()
-        self._teller: asyncio.Task[None] | None = None
-        self._closed = False
+        # Everybody looks again when the database is back; what was not told is told once more all the same.
+        self._rounds = Rounds("oncue-notify", self._tell, is_due=lambda: bool(self._untold), event="notify.failed")
 
     def apply(self, effects: Effects) -> None:
         """Tell everybody what a transaction changed, after its COMMIT."""
@@ -73,8 +69,7 @@ class Wakeups:
             return
         self._apply_here(effects)
         self._untold.merge(effects)
-        if self._teller is None and not self._closed:
-            self._teller = asyncio.create_task(self._tell(), name="oncue-notify")
+        self._rounds.start()
 
     def hear(self, _channel: str, payload: str) -> None:
         """Take in what another server tells."""
@@ -102,9 +97,7 @@ class Wakeups:
 
     async def close(self) -> None:
         """Tell what is left to tell."""
-        self._closed = True
-        if self._teller is not None:
-            await asyncio.wait([self._teller])
+        await self._rounds.close()
 
     def _apply_here(self, effects: Effects) -> None:
         if effects.keys_changed:
@@ -116,21 +109,12 @@ class Wakeups:
             self._polls.line_up(environment_id, runs)
 
     async def _tell(self) -> None:
-        """Send at once, then gather for a while before sending again."""
+        untold, self._untold = self._untold, Effects()
         try:
-            while self._untold:
-                untold, self._untold = self._untold, Effects()
-                try:
-                    await self._send(self._payload(untold))
-                except OncueError:
-                    self._untold.merge(untold)
-                    if self._closed:
-                        return
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                else:
-                    await asyncio.sleep(0 if self._closed else _GAP_SECONDS)
-        finally:
-            self._teller = None
+            await self._send(self._payload(untold))
+        except BaseException:
+            self._untold.merge(untold)
+            raise
 
     def _payload(self, effects: Effects) -> str:
         hint = Hint(self._name, dict(effects.lined_up), list(effects.noticed), effects.due_sooner, effects.keys_changed)

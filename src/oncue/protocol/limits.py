@@ -67,8 +67,14 @@ MAX_ERROR_MESSAGE_CHARS: Final = 20_000
 MAX_REALTIME_ROWS: Final = 1_000
 """Runs of a subscription's snapshot. Source: wire contract §6.1."""
 
+MAX_SNAPSHOT_BYTES: Final = 4 * 1024 * 1024
+"""Of payloads and outputs in a snapshot of several runs, and as much again of metadata; further ones are left out."""
+
 MAX_SUBSCRIPTIONS: Final = 10_000
 """Subscriptions that one server keeps in memory, and requests of theirs that it holds open."""
+
+MAX_TOKEN_SUBSCRIPTIONS: Final = 2_000
+"""Of these what one public access token may have, so that one that got about does not take them all."""
 
 MAX_STREAM_READERS: Final = 10_000
 """Readers of streams that one server has; none of its environments has more than it leaves to others."""

@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from oncue.api import access, electric, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.feeds import Subscription
 from oncue.api.routing import Route
+from oncue.api.seats import Owner
 from oncue.api.shapes import BatchRuns, OneRun, Shape, TaggedRuns
 from oncue.engine import realtime
 from oncue.protocol import durations, ids
@@ -29,6 +30,8 @@ _LOOKBACK: Final = datetime.timedelta(days=1)
 """Of a subscription to tags, and the longest. Source: wire contract §6.1."""
 _LONGEST: Final = datetime.timedelta(days=7)
 """After so long a subscription to tags begins anew, so that no handle makes us read all there ever was."""
+_LEEWAY: Final = datetime.timedelta(minutes=10)
+"""For a client that goes on with another server soon after it began; moments are of the full minute as well."""
 _BEGINNING: Final = "-1"
 _TAG: Final = re.compile(r"[^\x00-\x1f\x7f'\"\\]+")
 _HANDLE: Final = re.compile(r"([0-9]{1,11})-[0-9a-f]{16}", re.ASCII)
@@ -38,7 +41,7 @@ _COMMON_QUERY: Final = ("offset", "handle", "live", "cursor", "log", "skipColumn
 @named_runs.by_any_name
 async def run(call: Call, _: None) -> Answer:
     """Answer who subscribes to a run."""
-    shape = OneRun(ids.parse(ids.RUN, call.parameters["run"]))
+    shape = OneRun(call.id_of(ids.RUN, "run"))
     return await _answer(call, lambda _: (shape.run.hex, shape))
 
 
@@ -50,36 +53,54 @@ async def runs(call: Call, _: None) -> Answer:
         if not _TAG.fullmatch(tag):
             raise BadRequest(f"tags: {tag[:60]!r} holds a quote, a backslash or a control character")
     lookback = _lookback(query)
+    # Where it begins the client says anew how far back; elsewhere the handle alone has it.
+    furthest = lookback if _is_beginning(query) else _LOOKBACK
 
     def named(handle: str) -> tuple[str, Shape]:
         """The moment since which runs count stays what it was when the subscription began: the handle has it."""
         known = _HANDLE.fullmatch(handle)
-        since = None if known is None else datetime.datetime.fromtimestamp(int(known[1]), datetime.UTC)
-        if since is None or since < _now() - _LONGEST:
-            since = (_now() - lookback).replace(second=0, microsecond=0)
-            handle = f"{int(since.timestamp())}-{secrets.token_hex(8)}"
-        return handle, TaggedRuns(tags, since)
+        if known is not None:
+            since = datetime.datetime.fromtimestamp(int(known[1]), datetime.UTC)
+            shape = TaggedRuns(tags, since)
+            # Anybody can write a handle. Of one that is older than a new subscription could be, the feed must be here.
+            is_ours = since >= _now() - _LONGEST and call.services.feeds.has(_subscription(call, shape, handle))
+            if is_ours or since >= _now() - furthest - _LEEWAY:
+                return handle, shape
+        since = (_now() - lookback).replace(second=0, microsecond=0)
+        return f"{int(since.timestamp())}-{secrets.token_hex(8)}", TaggedRuns(tags, since)
 
     return await _answer(call, named)
 
 
 async def batch(call: Call, _: None) -> Answer:
     """Answer who subscribes to a batch."""
-    shape = BatchRuns(ids.parse(ids.BATCH, call.parameters["batch"]))
+    shape = BatchRuns(call.id_of(ids.BATCH, "batch"))
     if call.query.get("live") != "true":
         await call.services.read(lambda tx: realtime.check_batch(tx, call.environment, shape.batch))
     prefix = shape.batch.hex
+    form = re.compile(prefix + "-[0-9a-f]{16}", re.ASCII)
 
     def named(handle: str) -> tuple[str, Shape]:
-        return handle if handle.startswith(prefix) else f"{prefix}-{secrets.token_hex(8)}", shape
+        return handle if form.fullmatch(handle) else f"{prefix}-{secrets.token_hex(8)}", shape
 
     return await _answer(call, named)
 
 
-def _hidden(call: Call) -> Sequence[str]:
-    """Return what the caller's token hides, which counts instead of what the query skips."""
+def _is_beginning(query: Mapping[str, str]) -> bool:
+    return query.get("offset", _BEGINNING) == _BEGINNING
+
+
+def _subscription(call: Call, shape: Shape, handle: str) -> Subscription:
+    """Return what a call subscribes to. What its token hides counts instead of what the query skips."""
     token = call.caller.token
-    return () if token is None else token.hidden_columns
+    hidden = () if token is None else token.hidden_columns
+    skip = electric.skipped(hidden or query_values.several(call.query, "skipColumns") or ())
+    return Subscription(call.environment.id, shape, skip, handle)
+
+
+def _owner(call: Call) -> Owner:
+    token = call.caller.token
+    return Owner(call.environment.id, None if token is None else token.hash)
 
 
 async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answer:
@@ -93,17 +114,16 @@ async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answ
     given = query.get("handle") or query.get("shape_id") or ""
     handle, shape = named(given)
     is_live = query.get("live") == "true"
-    is_beginning = query.get("offset", _BEGINNING) == _BEGINNING
+    is_beginning = _is_beginning(query)
     if handle != given and not is_beginning:
         # A subscription that we do not know: have it begin anew.
         return Answer(electric.MUST_REFETCH, HTTPStatus.CONFLICT, _headers(call, handle, _BEGINNING))
-    skip = electric.skipped(_hidden(call) or query_values.several(query, "skipColumns") or ())
-    wanted = Subscription(call.environment.id, shape, skip, handle)
+    wanted = _subscription(call, shape, handle)
     if is_live and not is_beginning:
         return await _follow(call, wanted, query)
-    seen = await call.services.feeds.snapshot(wanted)
+    seen = await call.services.feeds.snapshot(wanted, _owner(call))
     headers = _headers(call, handle, electric.offset(seen.state, _now()))
-    told = ((b"electric-schema", electric.schema(skip)), (b"electric-up-to-date", b""))
+    told = ((b"electric-schema", electric.schema(wanted.skip)), (b"electric-up-to-date", b""))
     return Answer(electric.body(seen.shown, "insert"), headers=(*headers, *told))
 
 
@@ -111,7 +131,7 @@ async def _follow(call: Call, wanted: Subscription, query: Mapping[str, str]) ->
     before = electric.read_offset(query["offset"])
     gone = asyncio.ensure_future(call.disconnected())
     try:
-        seen = await call.services.feeds.follow(wanted, before, seconds=_HOLD_SECONDS, gone=gone)
+        seen = await call.services.feeds.follow(wanted, _owner(call), before, seconds=_HOLD_SECONDS, gone=gone)
     finally:
         gone.cancel()
     offset = query["offset"] if seen.state == before else electric.offset(seen.state, _now())
