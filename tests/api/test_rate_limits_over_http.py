@@ -162,6 +162,7 @@ def test_nothing_that_workers_send_takes_tokens() -> None:
         ("POST", "/api/v3/batches/{batch}/seal"),
         ("POST", "/api/v3/batches/{batch}/abort"),
         ("POST", "/api/v1/waitpoints/tokens/{token}/callback/{hash}"),
+        ("POST", "/api/v1/auth/jwt/claims"),
     }
     assert work <= free
 

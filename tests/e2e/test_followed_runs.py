@@ -73,6 +73,26 @@ async def test_fifty_runs_are_followed_without_a_call_for_each(backend: Stack, s
     assert len(sent) <= 3, sent
 
 
+async def test_what_an_answer_has_no_room_for_is_asked_for(backend: Stack, sent: list[str]) -> None:
+    tag = uuid.uuid4().hex
+    payloads = [{"text": f"{number}" * 200_000} for number in range(10, 34)]
+    note = {"note": "m" * 200_000}
+    handles = [await tasks.trigger("measures", each, tags=tag, delay="1h", metadata=note) for each in payloads]
+    sent.clear()
+    seen: dict[str, FollowedRun] = {}
+
+    async with asyncio.timeout(LONG_S):
+        async for row in runs.subscribe_to_tags(tag):
+            seen[row.id] = row
+            if len(seen) == len(handles):
+                break
+
+    assert [seen[each.id].payload == payload for each, payload in zip(handles, payloads, strict=True)] == [True] * 24
+    assert [seen[each.id].metadata == note for each in handles] == [True] * 24
+    # Some of them came with the answer.
+    assert 2 <= len(sent) < 24
+
+
 async def test_changes_of_a_run_cost_no_calls(run: Run, tmp_path: Path, sent: list[str]) -> None:
     gates = [tmp_path / f"gate-{number}" for number in range(3)]
     handle = await tasks.trigger("staged", [str(gate) for gate in gates])

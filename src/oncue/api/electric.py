@@ -52,8 +52,12 @@ COLUMNS: Final[dict[str, dict[str, str | int]]] = {
     "realtimeStreams": {"type": "text", "dims": 1},
     "error": {"type": "jsonb"},
     "idempotencyKey": {"type": "text"},
+    "leftOut": {"type": "text"},
 }
-"""Each column and its type, in the order in which they are sent."""
+"""Each column and its type, in the order in which they are sent.
+
+``leftOut`` is ours: it names, with commas between, columns that are null here though the run has them.
+"""
 
 REQUIRED: Final[Skip] = frozenset({"id", "friendlyId", "taskIdentifier", "status", "createdAt", "updatedAt"})
 """Clients fail without these."""
@@ -113,9 +117,10 @@ class Row:
             if self._values is None:
                 self._values = _values(self.run)
                 self._printed = self._values | _stand_ins(self.run)
+            whole = self._values | {"leftOut": ",".join(sorted(_left_out(self.run) - skip)) or None}
             value, printed = (
                 _encode({name: text for name, text in values.items() if name not in skip})
-                for values in (self._values, self._printed)
+                for values in (whole, self._printed)
             )
             key = _encode(f'"public"."TaskRun"/"{self._values["id"]}"')
             found = self._shown[skip] = Shown(key, value, printed, has_ended=self.run.finished_at is not None)
@@ -191,6 +196,16 @@ def _values(run: ShapeRow) -> dict[str, str | None]:
         "error": run.error,
         "idempotencyKey": run.idempotency_key,
     }
+
+
+def _left_out(run: ShapeRow) -> Skip:
+    """Return the columns that were not read though there is something in them."""
+    sizes = {
+        "payload": 0 if run.payload is not None else run.payload_bytes or 0,
+        "output": 0 if run.output is not None else run.output_bytes or 0,
+        "metadata": 0 if run.metadata_digest is None else 1,
+    }
+    return frozenset(name for name, size in sizes.items() if size)
 
 
 def _stand_ins(run: ShapeRow) -> dict[str, str | None]:

@@ -47,6 +47,8 @@ class RunRow(msgspec.Struct, frozen=True, rename="camel"):
     output_type: str | None = None
     run_tags: str | None = None
     error: str | None = None
+    left_out: str | None = None
+    """Columns that are null though the run has them: an answer would have been too large."""
 
 
 class _Message(msgspec.Struct):

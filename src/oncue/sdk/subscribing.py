@@ -1,8 +1,8 @@
 """Subscribing: hear of changes of runs, with what became of them.
 
 A request is held by the server until something changes; what it answers are whole rows, of which runs are made without
-asking again. Only what is kept in the object store is fetched. A subscription outlives servers that stop and networks
-that break.
+asking again. Only what is kept in the object store is fetched, and what an answer had no room for. A subscription
+outlives servers that stop and networks that break.
 
 Source: wire contract §6.2.
 
@@ -13,20 +13,21 @@ Life of a run, this module's part::
 
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from oncue.protocol.errors import ApiError, ConnectionFailed, RateLimited, ServerError
-from oncue.protocol.packets import PresignedDownload
 from oncue.sdk import flows, packets, requests, run_rows, settings, transport
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.connections import HELD
 from oncue.sdk.flows import Flow, Send, Sleep
 from oncue.sdk.requests import Policy
-from oncue.sdk.run import FollowedRun
+from oncue.sdk.run import FollowedRun, Run
 from oncue.sdk.run_rows import RunRow
+
+Value = TypeVar("Value")
 
 _TIMEOUT_S: Final = flows.TRANSFER_TIMEOUT_S
 """For an answer with the payloads of 1,000 runs; a server that says nothing for 60 seconds is given up then."""
@@ -77,6 +78,9 @@ class Subscription:
         What cannot be fetched is None, and its address is told: a look at where a run stands must not fail over that.
         """
         found: dict[str, Any] = {}
+        if row.left_out:
+            whole = yield from _asked_for(row.friendly_id)
+            found = {name: getattr(whole, name) for name in row.left_out.split(",") if whole is not None}
         for name, path in run_rows.stored(row).items():
             kept = self._payloads.get(path)
             fetched, address = (kept, None) if kept is not None else (yield from _fetched(path))
@@ -198,18 +202,26 @@ def _fetched(path: str) -> Flow[tuple[tuple[msgspec.Raw, str] | None, str | None
     """Return a stored document with its type, or else None and the address where it should be, if there is one."""
     address = None
     try:
-        address = (yield from _address(path)).presigned_url
+        address = (yield from _patiently(requests.packet_download(path))).presigned_url
         return (yield from packets.fetched_from(address)), None
     except ApiError:
         return None, address
 
 
-def _address(path: str) -> Flow[PresignedDownload]:
-    """Ask where a stored document can be fetched, for as long as it takes; a refusal raises."""
+def _asked_for(run_id: str) -> Flow[Run | None]:
+    """Return a run; None where that is refused."""
+    try:
+        return (yield from _patiently(requests.retrieve_run(run_id, Run)))
+    except ApiError:
+        return None
+
+
+def _patiently(call: requests.Call[Value]) -> Flow[Value]:
+    """Carry a call out, for as long as it takes; a refusal raises."""
     failures = 0
     while True:
         try:
-            return (yield from flows.exchange(requests.packet_download(path)))
+            return (yield from flows.exchange(call))
         except _PASSING:
             failures = min(failures + 1, _SLOWEST)
             yield Sleep(_ENDLESS.backoff_s(failures, random.random()))  # noqa: S311 - spreads load
