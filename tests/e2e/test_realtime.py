@@ -144,6 +144,14 @@ async def test_thread_reads_a_stream_to_its_end(run: Run) -> None:
         assert await asyncio.to_thread(lambda: list(streams.sync.read(handle, "words"))) == list(range(2_500))
 
 
+async def test_values_before_one_that_cannot_be_written_are_sent(run: Run) -> None:
+    handle = await tasks.trigger("unwritable-words", 3, max_attempts=1)
+
+    async with asyncio.timeout(LONG_S):
+        assert [value async for value in streams.read(handle, "words")] == [0, 1, 2]
+        assert "a value of type object cannot be written as JSON" in str((await handle.result(LONG_S)).error)
+
+
 @pytest.mark.parametrize("task_id", ["appended-words", "sync-appended-words"])
 async def test_appended_values_are_read_in_order(run: Run, task_id: str) -> None:
     handle = await tasks.trigger(task_id, ["a", "", "3", "line\nline\r\n"])

@@ -206,16 +206,29 @@ def _sent(path: str, source: Source) -> Flow[int]:
     try:
         while True:
             chunk = yield Pull(source)
-            if chunk.items:
-                lines = b"".join(_document(value) + b"\n" for value in chunk.items)
-                yield from flows.exchange(requests.send_chunks(path, lines, writer=writer, first=count))
-                count += len(chunk.items)
+            lines, unwritable = _lines(chunk.items)
+            if lines:
+                yield from flows.exchange(requests.send_chunks(path, b"".join(lines), writer=writer, first=count))
+                count += len(lines)
+            if unwritable is not None:
+                raise unwritable
             if chunk.error is not None:
                 raise chunk.error
             if chunk.ended:
                 return count
     finally:
         source.close()
+
+
+def _lines(values: Iterable[Any]) -> tuple[list[bytes], ValueError | None]:
+    """Write values, up to the first that cannot be written; those before it are sent all the same."""
+    lines: list[bytes] = []
+    for value in values:
+        try:
+            lines.append(_document(value) + b"\n")
+        except ValueError as error:
+            return lines, error
+    return lines, None
 
 
 def _appended(path: str, value: object) -> Flow[None]:

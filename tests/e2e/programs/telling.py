@@ -57,6 +57,11 @@ async def broken_words(payload: int) -> int:
 
 
 @task
+async def unwritable_words(payload: int) -> int:
+    return await streams.pipe("words", [*range(payload), object(), "never"])
+
+
+@task
 async def staged(payload: list[str]) -> str:
     """Go through stages, each behind a gate."""
     for number, gate in enumerate(payload):
