@@ -94,6 +94,7 @@ ROWS = {
     "GET /api/v1/runs/{run}/metadata": Row(200, 404),
     "PUT /api/v1/runs/{run}/metadata": Row(200, 404, body={"metadata": {}}),
     "GET /api/v1/runs/{run}/trace": Row(200, 404, READ_RUN),
+    "GET /api/v1/runs/{run}/spans/{span}": Row(404, 404, READ_RUN),
     "GET /api/v1/runs/{run}/events": Row(200, 404, READ_RUN),
     "POST /api/v1/runs/{run}/tags": Row(200, 404, body={"tags": "a"}),
     "POST /api/v1/waitpoints/tokens": Row(200, 200),
@@ -222,7 +223,7 @@ async def furnished(client: Client) -> dict[str, str]:
         "task": "add", "run": run, "batch": batch, "token": token, "worker": worker, "queue": "mail", "name": "a.json",
         "path": "2030-01-01%2Fa.json", "kind": "payload", "hash": "0", "key": "k",
         "target": "self",
-        "schedule": "sched_1",
+        "schedule": "sched_1", "span": "0",
     }  # fmt: skip
 
 

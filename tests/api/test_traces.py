@@ -56,6 +56,26 @@ async def test_token_of_a_run_shows_what_the_run_has_led_to(client: Client) -> N
     assert await shown("read:runs", second) == [root, "child", "child", "begun"]
 
 
+async def test_pages_of_a_trace_are_its_spans_in_order(client: Client) -> None:
+    run = await client.trigger("parent")
+    await _log(client, run, *(f"line {number}" for number in range(4)))
+    path = f"/api/v1/runs/{run}"
+
+    spans, after = [], ""
+    while True:
+        page = (await client.get(f"{path}/trace?page[size]=2{after}")).body
+        spans += page["data"]
+        if "next" not in page["pagination"]:
+            break
+        after = f"&page[after]={page['pagination']['next']}"
+    one = await client.get(f"{path}/spans/{spans[2]['id']}")
+
+    assert [each["message"] for each in spans] == ["parent", "line 0", "line 1", "line 2", "line 3"]
+    assert (one.body["message"], one.body["parentId"], one.body["properties"]) == ("line 1", spans[0]["id"], {"n": 1})
+    refused = [await client.get(f"{path}/{what}") for what in ("trace?page[size]=2&page[after]=x", "spans/x")]
+    assert [reply.status for reply in refused] == [400, 404]
+
+
 async def test_family_is_a_tree_whichever_member_is_asked_for(client: Client) -> None:
     worker = await client.announce("parent", "child")
     root = await client.trigger("parent")

@@ -81,6 +81,15 @@ async def test_trace_of_a_family_can_be_read(each_client: Client) -> None:
     assert len(root["children"]) >= 3
 
 
+async def test_trace_can_be_read_in_pages(client: Client) -> None:
+    parent = await client("triggering.triggerAndPoll", {"id": "asks-children", "payload": 3})
+
+    found = await client("documents.tracePages", parent["id"])
+
+    assert found["messages"][0] == found["first"]["message"] == "asks-children"
+    assert len(found["messages"]) >= 4
+
+
 async def test_events_of_a_run_can_be_read(client: Client) -> None:
     run = await client("triggering.triggerAndPoll", {"id": "fails", "payload": "broken"})
 

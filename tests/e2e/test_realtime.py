@@ -149,7 +149,9 @@ async def test_values_before_one_that_cannot_be_written_are_sent(run: Run) -> No
 
     async with asyncio.timeout(LONG_S):
         assert [value async for value in streams.read(handle, "words")] == [0, 1, 2]
-        assert "a value of type object cannot be written as JSON" in str((await handle.result(LONG_S)).error)
+        result = await handle.result(LONG_S)
+    assert not result.ok
+    assert "a value of type object cannot be written as JSON" in result.error.message
 
 
 @pytest.mark.parametrize("task_id", ["appended-words", "sync-appended-words"])

@@ -60,7 +60,54 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_
     """There is more than is shown."""
 
 
-class TraceView(msgspec.Struct, frozen=True, rename="camel"):
-    """Answer to a request for a trace."""
+class FlatSpan(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A span of a page, without those below it."""
 
-    trace: Trace
+    id: str
+    parent_id: str | None = None
+    run_id: str
+    message: str
+    start_time: datetime.datetime
+    duration: float
+    """Milliseconds."""
+    is_error: bool
+    is_partial: bool
+    is_cancelled: bool
+    level: SpanLevel
+
+
+class TracePages(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What comes after a page."""
+
+    next: str | None = None
+    """The last span of this one; None: there are no more."""
+    truncated: bool = False
+    """There is more than is shown on all pages together."""
+
+
+class TraceView(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """Answer to a request for a trace: the tree, or a page of it."""
+
+    trace: Trace | None = None
+    data: list[FlatSpan] | None = None
+    """Spans as the tree has them from top to bottom, each before those below it."""
+    attempt_failures: list[str] | None = None
+    """Of a page, always empty: attempts are no spans here."""
+    pagination: TracePages | None = None
+
+
+class SpanDetail(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """A span alone."""
+
+    span_id: str
+    parent_id: str | None
+    run_id: str
+    message: str
+    is_error: bool
+    is_partial: bool
+    is_cancelled: bool
+    level: SpanLevel
+    start_time: datetime.datetime
+    duration_ms: float
+    properties: msgspec.Raw = NOTHING
+    """A JSON object: the fields of a line."""

@@ -16,6 +16,17 @@ export async function getMetadata(id: string) {
   return await api.getRunMetadata(id);
 }
 
+export async function tracePages(id: string) {
+  const spans: { id: string; message: string }[] = [];
+  let after: string | undefined;
+  do {
+    const page = await api.retrieveRunTracePage(id, { limit: 1, after });
+    spans.push(...page.data);
+    after = page.pagination.next;
+  } while (after !== undefined);
+  return { messages: spans.map((span) => span.message), first: await api.retrieveSpan(id, spans[0].id) };
+}
+
 export async function trace(id: string) {
   return (await api.retrieveRunTrace(id)).trace;
 }
