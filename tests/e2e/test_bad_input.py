@@ -8,7 +8,6 @@ import pytest
 
 import oncue
 from oncue import (
-    BadRequest,
     ConnectionFailed,
     NotFound,
     OutsideTaskError,
@@ -135,7 +134,7 @@ async def test_server_that_is_down_says_how_to_start_one(nowhere: str) -> None:
 async def test_run_that_is_not_there_is_named(backend: Stack) -> None:
     with pytest.raises(NotFound, match="run"):
         await runs.retrieve("run_00000000000000000000000000")
-    with pytest.raises(BadRequest, match="'no-id-at-all' is not a run id; expected run_ and 26 characters"):
+    with pytest.raises(NotFound, match="'no-id-at-all' is not a run id; expected run_ and 26 characters"):
         await runs.retrieve("no-id-at-all")
     with pytest.raises(NotFound):
         await batch.retrieve("batch_00000000000000000000000000")

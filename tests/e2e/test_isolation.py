@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import itertools
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,13 +202,18 @@ async def test_runs_take_turns_where_there_is_room_for_one(production_stack: Sta
     await worker.announced()
     with called(production_stack.server):
         handles = [await tasks.trigger("apart-for", 0.2) for _ in range(5)]
-        found = [await runs.retrieve(handle) for handle in handles]
+        await eventually(
+            partial(_waits_for_room, handles[-1]), "the last to be told what it waits for", within_s=LONG_S
+        )
         spans = sorted([(await handle.result(LONG_S)).unwrap() for handle in handles])
 
     gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
     assert all(gap >= 0 for gap in gaps)
-    reasons = [str(run.pending_reason) for run in found if run.status == "QUEUED"]
-    assert any("has room for machine small-2x (1 CPU and 1 GB) now" in reason for reason in reasons)
+
+
+async def _waits_for_room(handle: Any) -> bool:
+    reason = (await runs.retrieve(handle)).pending_reason
+    return "has room for machine small-2x (1 CPU and 1 GB) now" in str(reason)
 
 
 async def test_worker_says_that_no_worker_is_large_enough(production_stack: Stack) -> None:

@@ -169,6 +169,8 @@ async def only_child(run: Any) -> str:
     return child.id
 
 
+# A run that is unloaded while it waits sends again what it sent before.
+@pytest.mark.in_memory
 async def test_children_write_to_streams_of_those_above(run: Run) -> None:
     handle = await tasks.trigger("family-words", 3)
     result = (await handle.result(LONG_S)).unwrap()
