@@ -118,7 +118,7 @@ async def test_reader_of_the_end_is_given_values_only(client: Client, shared_sta
 
 
 async def test_backend_sends_words_to_a_run(each_client: Client) -> None:
-    handle = await each_client("triggering.trigger", {"id": "listens", "payload": None})
+    handle = await each_client("triggering.trigger", {"id": "hears-words", "payload": None})
     said = ["hello", {"and": [1, None, "more"]}, "bye"]
 
     sent = await each_client("realtime.sendWords", {"run": handle["id"], "key": "words", "words": said})

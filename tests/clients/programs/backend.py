@@ -117,8 +117,8 @@ async def stays(payload: None) -> None:
         await asyncio.sleep(0.01)
 
 
-@task(id="listens")
-async def listens(payload: None) -> list[Any]:
+@task(id="hears-words")
+async def hears_words(payload: None) -> list[Any]:
     heard: list[Any] = []
     async for word in streams.received("words"):
         if word == "bye":

@@ -186,7 +186,7 @@ ROUTES = (
         handle=call_back,
         summary="Complete a token by its callback address",
         answer=CompleteTokenResponse,
-        errors=(HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        errors=(HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         authenticated=False,
     ),
 )
