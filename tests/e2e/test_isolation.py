@@ -204,8 +204,6 @@ async def test_runs_take_turns_where_there_is_room_for_one(production_stack: Sta
         handles = [await tasks.trigger("apart-for", 0.2) for _ in range(5)]
         what = "the last to be told what it waits for"
         await eventually(partial(_waits_for_room, handles[-1]), what, within_s=LONG_S)
-            partial(_waits_for_room, handles[-1]), "the last to be told what it waits for", within_s=LONG_S
-        )
         spans = sorted([(await handle.result(LONG_S)).unwrap() for handle in handles])
 
     gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
