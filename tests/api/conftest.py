@@ -11,6 +11,7 @@ from oncue.api.services import Services
 from oncue.engine import environments
 from oncue.store.pool import connect
 from tests.api.client import Client, Running, served
+from tests.fixtures.stack import Stack
 
 
 @pytest.fixture
@@ -51,4 +52,11 @@ async def prod_client(server_url_http: str, database_url: str) -> AsyncIterator[
         key = await environments.create_key(connection, "prod", name="test")
     await connection.close()
     async with Client(server_url_http, key.secret) as client:
+        yield client
+
+
+@pytest.fixture
+async def shared_client(shared_stack: Stack) -> AsyncIterator[Client]:
+    """A client of a server that many tests share: for what leaves nothing there that others could meet."""
+    async with Client(shared_stack.server.url, shared_stack.server.key) as client:
         yield client

@@ -42,14 +42,14 @@ async def test_browser_that_asks_beforehand_is_answered_without_a_key(server_url
 
 
 @pytest.mark.parametrize("route", TABLE, ids=lambda route: f"{route.method} {route.path}")
-async def test_pages_may_call_routes_that_take_tokens(server_url_http: str, route: Any) -> None:
+async def test_pages_may_call_routes_that_take_tokens(shared_client: Client, route: Any) -> None:
     path = route.path.replace("{", "").replace("}", "")
     shared = {other.method for other in TABLE if other.path == route.path and other.needs is not None}
 
-    status, said = await ask(server_url_http, path)
+    status, said = await ask(shared_client.url, path)
 
     assert (status, said.get("access-control-allow-methods", "")) == (200 if shared else 405, ", ".join(sorted(shared)))
-    async with Client(server_url_http, key=None) as stranger:
+    async with Client(shared_client.url, key=None) as stranger:
         reply = await stranger.send(route.method, path, headers={"Origin": PAGE})
         assert ("access-control-allow-origin" in reply.headers) is (route.needs is not None)
 

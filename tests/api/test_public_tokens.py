@@ -67,8 +67,8 @@ async def test_claims_of_every_token_can_be_asked_for(client: Client, prod_clien
         ("+1w", 7 * DAY),
     ],
 )
-async def test_span_of_a_token_counts_from_now(client: Client, asked: str, seconds: int) -> None:
-    claims = said(await minted(client, "read:runs", expirationTime=asked))
+async def test_span_of_a_token_counts_from_now(shared_client: Client, asked: str, seconds: int) -> None:
+    claims = said(await minted(shared_client, "read:runs", expirationTime=asked))
 
     assert claims["exp"] - claims["iat"] == seconds
 
@@ -99,8 +99,8 @@ async def test_moment_of_a_token_is_a_second_since_1970(client: Client) -> None:
         ({"scopes": ["read:runs"], "realtime": {"skipColumns": "payload"}}, "realtime.skipColumns: expected array"),
     ],
 )
-async def test_token_that_makes_no_sense_is_refused(client: Client, body: Any, words: str) -> None:
-    reply = await client.post(MINT, body)
+async def test_token_that_makes_no_sense_is_refused(shared_client: Client, body: Any, words: str) -> None:
+    reply = await shared_client.post(MINT, body)
 
     assert (reply.status, words in reply.body["error"]) == (400, True), reply
 

@@ -80,11 +80,11 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case[4][:40])
 async def test_refusal_names_the_field_and_forbids_retries(
-    client: Client, case: tuple[str, str, Any, int, str]
+    shared_client: Client, case: tuple[str, str, Any, int, str]
 ) -> None:
     method, path, body, status, words = case
 
-    reply = await client.send(method, path, body)
+    reply = await shared_client.send(method, path, body)
 
     assert (reply.status, words in reply.body["error"]) == (status, True), reply
     assert reply.body.keys() == {"error", "code"}
@@ -110,10 +110,10 @@ async def test_wrong_method_names_those_that_are_allowed(client: Client) -> None
     ],
 )
 async def test_missing_or_wrong_key_is_told_what_to_send(
-    server_url_http: str, authorization: str | None, words: str
+    shared_client: Client, authorization: str | None, words: str
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with Client(server_url_http, key=None) as stranger:
+    async with Client(shared_client.url, key=None) as stranger:
         reply = await stranger.post(TRIGGER, {}, headers=headers)
 
     assert (reply.status, reply.body["code"]) == (401, "unauthorized")
