@@ -16,7 +16,7 @@ PROMISED_ERRORS = "^/api/v1/schedules"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-@pytest.mark.parametrize("examples", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [3, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 async def test_no_request_gets_an_answer_that_is_not_promised(own_stack: Stack, tmp_path: Path, examples: int) -> None:
     # Claims are answered at once: what waits for runs would wait long.
     server = own_stack.start_server(claim_wait=datetime.timedelta(0))
