@@ -5,9 +5,7 @@ logged and followed by another after a pause: whoever depends on it must outlive
 """
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
-from pathlib import PurePath
 from typing import Final
 
 from oncue import telemetry
@@ -15,7 +13,6 @@ from oncue import telemetry
 _GAP_SECONDS: Final = 0.01
 _PAUSE_SECONDS: Final = 1.0
 """After a round that failed, most often because the database is away."""
-_ROOT: Final = PurePath(telemetry.__file__).parent
 
 
 class Rounds:
@@ -67,8 +64,7 @@ class Rounds:
                 try:
                     await self._work()
                 except Exception as error:  # whoever waits for it must outlive every fault  # noqa: BLE001
-                    # Without its message: a driver's may quote what was sent.
-                    telemetry.event(self._event, error=type(error).__name__, at=_place(error))
+                    telemetry.event(self._event, error=type(error).__name__, trace=telemetry.places(error))
                     self._on_failed()
                     if self._closed:
                         return
@@ -77,10 +73,3 @@ class Rounds:
                     await asyncio.sleep(0 if self._closed else _GAP_SECONDS)
         finally:
             self._task = None
-
-
-def _place(error: Exception) -> str:
-    """Return where in oncue an error came from."""
-    frames = [(PurePath(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    ours = [f"{file.relative_to(_ROOT)}:{line}" for file, line in frames if file.is_relative_to(_ROOT)]
-    return ours[-1] if ours else "unknown"

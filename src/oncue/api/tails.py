@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
-from oncue import telemetry
+from oncue.api.rounds import Rounds
 from oncue.engine import run_streams
 from oncue.engine.run_streams import Chunk, Name
 from oncue.protocol import limits
@@ -24,9 +24,6 @@ from oncue.protocol.errors import RateLimited, Unavailable
 
 _KEPT: Final = 1_000
 _KEPT_CHARS: Final = 1024 * 1024
-_GAP_SECONDS: Final = 0.01
-_PAUSE_SECONDS: Final = 1.0
-"""After a statement that failed."""
 _CHECK_SECONDS: Final = 60.0
 
 ReadTail: TypeAlias = Callable[[int, uuid.UUID, Name], Awaitable[run_streams.Tail]]
@@ -201,7 +198,13 @@ class _Tail:
         self._chars = 0
         self._changed = asyncio.Event()
         self._is_stale = False
-        self._reader: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            "oncue-tail",
+            self._read,
+            is_due=lambda: self._is_stale,
+            event="realtime.failed",
+            on_failed=self._mark_stale,
+        )
         self._first: asyncio.Task[None] | None = None
         self._check = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._look_again)
 
@@ -214,9 +217,9 @@ class _Tail:
 
     def look(self) -> None:
         """Read what is new."""
-        self._is_stale = True
-        if self._reader is None and self._first is not None and self._first.done():
-            self._reader = asyncio.create_task(self._read(), name="oncue-tail")
+        self._mark_stale()
+        if self._first is not None and self._first.done():
+            self._rounds.start()
 
     def kept(self, at: int) -> Sequence[Chunk]:
         """Return what is kept from a number on."""
@@ -235,37 +238,25 @@ class _Tail:
     def close(self) -> None:
         """Read no more."""
         self._check.cancel()
-        for task in (self._reader, self._first):
-            if task is not None:
-                task.cancel()
+        self._rounds.cancel()
+        if self._first is not None:
+            self._first.cancel()
 
     async def _begin(self) -> None:
         tail = await self._read_tail(self.environment, self.run, self.name)
         self.begin = self.end = tail.chunks
         self.has_ended = tail.has_ended
-        if self._is_stale:
-            self._reader = asyncio.create_task(self._read(), name="oncue-tail")
+        self._rounds.start()
+
+    def _mark_stale(self) -> None:
+        self._is_stale = True
 
     def _look_again(self) -> None:
         self._check = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._look_again)
         self.look()
 
     async def _read(self) -> None:
-        """Read at once, then gather for a while before reading again."""
-        try:
-            while self._is_stale:
-                pause = _GAP_SECONDS
-                self._is_stale = False
-                try:
-                    await self._read_on()
-                except Exception as error:  # readers must outlive every fault  # noqa: BLE001
-                    telemetry.event("realtime.failed", error=type(error).__name__, trace=telemetry.places(error))
-                    self._is_stale, pause = True, _PAUSE_SECONDS
-                await asyncio.sleep(pause)
-        finally:
-            self._reader = None
-
-    async def _read_on(self) -> None:
+        self._is_stale = False
         # In this order: a run that has ended by then sends no more.
         tail = await self._read_tail(self.environment, self.run, self.name)
         while self.end < tail.chunks:
