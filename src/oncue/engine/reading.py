@@ -252,18 +252,11 @@ def _summary(row: RunRow, words: Words) -> RunSummary:
 
 def _common(row: RunRow, words: Words) -> dict[str, Any]:  # the fields differ in type; RunSummary holds them to theirs
     seen: ApiStatus = status.SHOWN[row.status]
-    final = seen in status.FINAL
     return {
         "id": ids.show(ids.RUN, row.id),
         "status": words[row.status],
         "task_identifier": row.task,
-        "is_queued": seen in status.WAITING_IN_LINE,
-        "is_executing": seen == "EXECUTING",
-        "is_waiting": seen == "WAITING",
-        "is_completed": final,
-        "is_success": seen == "COMPLETED",
-        "is_failed": final and seen != "COMPLETED",
-        "is_cancelled": seen == "CANCELED",
+        **status.booleans(seen),
         "is_test": row.is_test,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

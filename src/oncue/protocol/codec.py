@@ -71,8 +71,12 @@ def checked(document: bytes | msgspec.Raw, field: str) -> None:
     Raises:
         BadRequest: Not JSON, too deeply nested, or a lone surrogate in a string.
     """
+    _read(document, field)
+
+
+def _read(document: bytes | msgspec.Raw, field: str) -> object:
     try:
-        _decode(document)
+        return _decode(document)
     except RecursionError:
         message = f"{field} is nested too deeply; expected fewer than about 1,000 levels"
         raise BadRequest(message) from None
@@ -98,8 +102,7 @@ def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:
         return bytes(value), JSON
     content: object = None
     if type_ in (JSON, SUPER_JSON, TEXT, STORE):
-        checked(value, "payload")
-        content = _decode(value)
+        content = _read(value, "payload")
     if type_ in (JSON, SUPER_JSON) and not isinstance(content, str):
         return _wrapped(bytes(value), type_)
     if type_ == STORE and not (isinstance(content, str) and content):

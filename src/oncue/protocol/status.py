@@ -5,7 +5,7 @@ The stored names and the mapping are the wire contract's (§4.1). Which move is 
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict
 
 LiveStatus: TypeAlias = Literal[
     "DELAYED", "PENDING_VERSION", "PENDING", "EXECUTING", "WAITING_TO_RESUME", "RETRYING_AFTER_FAILURE"
@@ -58,3 +58,29 @@ FINAL: Final[frozenset[ApiStatus]] = frozenset(
 
 WAITING_IN_LINE: Final[frozenset[ApiStatus]] = frozenset({"QUEUED", "DELAYED", "PENDING_VERSION"})
 """What ``is_queued`` means. Source: wire contract §4.1."""
+
+
+class Booleans(TypedDict):
+    """What follows from a status."""
+
+    is_queued: bool
+    is_executing: bool
+    is_waiting: bool
+    is_completed: bool
+    is_success: bool
+    is_failed: bool
+    is_cancelled: bool
+
+
+def booleans(seen: ApiStatus) -> Booleans:
+    """Return what follows from a status, as every view of a run has it. Source: wire contract §4.1, trap 6."""
+    final = seen in FINAL
+    return {
+        "is_queued": seen in WAITING_IN_LINE,
+        "is_executing": seen in {"EXECUTING", "DEQUEUED"},
+        "is_waiting": seen == "WAITING",
+        "is_completed": final,
+        "is_success": seen == "COMPLETED",
+        "is_failed": final and seen != "COMPLETED",
+        "is_cancelled": seen == "CANCELED",
+    }

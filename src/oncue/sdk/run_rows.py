@@ -91,18 +91,11 @@ def run(row: RunRow) -> FollowedRun:
     """Return the run that a row stands for, without what is kept in the object store."""
     # Source: wire contract §6.3, also for the status of a server that is newer.
     seen = _SHOWN.get(row.status, "QUEUED")
-    final = seen in status.FINAL
     return FollowedRun(
         id=row.friendly_id,
         status=seen,
         task_identifier=row.task_identifier,
-        is_queued=seen in status.WAITING_IN_LINE,
-        is_executing=seen in ("EXECUTING", "DEQUEUED"),
-        is_waiting=seen == "WAITING",
-        is_completed=final,
-        is_success=seen == "COMPLETED",
-        is_failed=final and seen != "COMPLETED",
-        is_cancelled=seen == "CANCELED",
+        **status.booleans(seen),
         is_test=row.is_test in ("t", "true"),
         created_at=_utc(row.created_at),
         updated_at=_utc(row.updated_at),
