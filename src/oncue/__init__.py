@@ -6,6 +6,7 @@ The names below are what users call. They are loaded when they are first used, s
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from oncue.protocol.bulk_actions import BulkAction as BulkAction
     from oncue.protocol.errors import AbortRun as AbortRun
     from oncue.protocol.errors import ApiError as ApiError
     from oncue.protocol.errors import BadRequest as BadRequest
@@ -83,6 +84,7 @@ _HOMES: Final = {
     "BatchHandle": "oncue.sdk.handles",
     "BatchResult": "oncue.sdk.results",
     "BatchTriggerError": _ERRORS,
+    "BulkAction": "oncue.protocol.bulk_actions",
     "CallDiffers": _ERRORS,
     "Conflict": _ERRORS,
     "ConnectionFailed": _ERRORS,
@@ -170,6 +172,7 @@ __all__ = [
     "BatchHandle",
     "BatchResult",
     "BatchTriggerError",
+    "BulkAction",
     "CallDiffers",
     "Completed",
     "Conflict",

@@ -10,11 +10,13 @@ import pytest
 from oncue.api.routes import TABLE
 from oncue.engine import environments
 from oncue.engine.signing_keys import SigningKey
+from oncue.protocol import ids
 from tests.api.client import DEV_KEY, NDJSON, Client, served
 from tests.api.tokens import Forge, connected
 
 OTHER_RUN = "run_00000000000000000000000001"
 OTHER_BATCH = "batch_00000000000000000000000001"
+ACTION = "bulk_00000000000000000000000001"
 OTHER_TOKEN = "waitpoint_00000000000000000000000001"
 RETIRED = SigningKey("retired", b"r" * 32, signs=False)
 GONE = SigningKey("gone", b"g" * 32, signs=False)
@@ -97,6 +99,10 @@ ROWS = {
     "GET /api/v1/runs/{run}/spans/{span}": Row(404, 404, READ_RUN),
     "GET /api/v1/runs/{run}/events": Row(200, 404, READ_RUN),
     "POST /api/v1/runs/{run}/tags": Row(200, 404, body={"tags": "a"}),
+    "POST /api/v1/bulk-actions": Row(200, 200, body={"action": "cancel", "runIds": ["{run}"]}),
+    "GET /api/v1/bulk-actions": Row(200, 200),
+    "GET /api/v1/bulk-actions/{action}": Row(200, 404),
+    "POST /api/v1/bulk-actions/{action}/abort": Row(200, 404),
     "POST /api/v1/waitpoints/tokens": Row(200, 200),
     "GET /api/v1/waitpoints/tokens": Row(200, 200),
     "GET /api/v1/waitpoints/tokens/{token}": Row(200, 404),
@@ -203,6 +209,11 @@ async def world(database_url: str) -> AsyncIterator[World]:
                 revoked = await environments.create_key(connection, "dev", name="revoked")
                 await environments.revoke_key(connection, revoked.id)
                 foreign = await environments.create_key(connection, "prod", name="foreign")
+            await connection.execute(
+                "insert into oncue.bulk_actions (env_id, id, type, status, total, finished_at)"
+                " select id, $1, 'CANCEL', 'ABORTED', 1, oncue.now() from oncue.environments where slug = 'dev'",
+                ids.parse(ids.BULK, ACTION),
+            )
             yield World(
                 url,
                 await furnished(client),
@@ -222,7 +233,7 @@ async def furnished(client: Client) -> dict[str, str]:
     return {
         "task": "add", "run": run, "batch": batch, "token": token, "worker": worker, "queue": "mail", "name": "a.json",
         "path": "2030-01-01%2Fa.json", "kind": "payload", "hash": "0", "key": "k",
-        "target": "self",
+        "target": "self", "action": ACTION,
         "schedule": "sched_1", "span": "0",
     }  # fmt: skip
 

@@ -69,7 +69,7 @@ async def test_limited_batch_is_told_how_long_to_wait(
     assert 3_000_000 < error["retryAfterMs"] <= 5 * 3_602_000
 
 
-@pytest.mark.parametrize("scenario", ["bulk", "envvars", "deployments", "concurrencyLimits", "query"])
+@pytest.mark.parametrize("scenario", ["envvars", "deployments", "concurrencyLimits", "query"])
 async def test_what_is_not_there_is_not_found(client: Client, scenario: str) -> None:
     error = await client.refused(f"missing.{scenario}")
 

@@ -66,7 +66,7 @@ async def test_every_filter_of_the_client_is_understood(client: Client) -> None:
         {"region": "x"},
         {"queue": {"type": "task", "name": "my-task"}},
         {"version": "1"},
-        {"bulkAction": "bulk_1"},
+        {"bulkAction": "bulk_00000000000000000000000001"},
         {"schedule": "sched_1"},
     ):
         assert await client("runs.all", {**filters, **wrong}) == []

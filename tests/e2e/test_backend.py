@@ -139,3 +139,26 @@ async def test_listing_finds_runs_by_tag_and_status(run: Run) -> None:
     two = [each.id async for each in runs.list(tag="listed-here", limit=2)]
     assert sorted(failed) == sorted(each.id for each in handle.runs[1::2])
     assert len(two) == 2
+
+
+async def test_failed_runs_are_replayed_in_bulk_and_fail_once_more(run: Run) -> None:
+    handle = await refuse_odd.batch_trigger([item(number) for number in range(4)], tags=["replayed-in-bulk"])
+    await asyncio.gather(*[each.result(20) for each in handle.runs])
+
+    action = await runs.bulk.replay(tag="replayed-in-bulk", status="FAILED")
+    action = await runs.bulk.poll(action, interval=0.05, timeout="20s")
+
+    assert (action.status, action.counts.total, action.counts.success) == ("COMPLETED", 2, 2)
+    replays = [each.id async for each in runs.list(bulk_action=action)]
+    ended = await asyncio.gather(*(runs.poll(each, interval=0.05, timeout="20s") for each in replays))
+    assert [each.status for each in ended] == ["FAILED"] * 2
+    assert action.id in [each.id async for each in runs.bulk.list()]
+
+
+async def test_named_runs_are_cancelled_in_bulk(run: Run) -> None:
+    held = [await refuse_odd.trigger(number, delay="1h") for number in range(3)]
+
+    action = await asyncio.to_thread(runs.sync.bulk.cancel, held)
+    await runs.bulk.poll(action, interval=0.05, timeout="20s")
+
+    assert [(await each.retrieve()).status for each in held] == ["CANCELED"] * 3

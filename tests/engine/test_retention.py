@@ -153,6 +153,15 @@ async def test_what_belongs_to_old_runs_goes_with_them(history: History) -> None
         " select 1, oncue.id_at(now() - minted * interval '1 day'), true, now() - settled * interval '1 day'"
         " from unnest(array[60, 50, 51, 10], array[null, 40, 1, 5]) as told(minted, settled)"
     )
+    await history.engine.pool.execute(
+        "insert into oncue.bulk_actions (env_id, id, type, status, total, finished_at)"
+        " select 1, oncue.id_at(now() - made * interval '1 day'), 'CANCEL',"
+        "   case when ended is null then 'PENDING' else 'COMPLETED' end, 1, now() - ended * interval '1 day'"
+        " from unnest(array[60, 50, 51, 10], array[null, 40, 1, 5]) as told(made, ended)"
+    )
+    await history.engine.pool.execute(
+        "insert into oncue.bulk_runs (env_id, action_id, run_id) select env_id, id, id from oncue.bulk_actions"
+    )
     await history.engine.pool.execute("update oncue.runs_default set finished_at = now() - interval '31 days'")
     await history.engine.pool.execute("update oncue.batches set finished_at = now() - interval '39 days'")
 
@@ -162,6 +171,7 @@ async def test_what_belongs_to_old_runs_goes_with_them(history: History) -> None
     assert (await history.count("run_logs"), await history.count("waitpoints")) == (1, 3)
     assert (await history.count("run_streams"), await history.count("stream_chunks")) == (1, 1)
     assert await history.count("run_inputs") == 1
+    assert (await history.count("bulk_runs"), await history.count("bulk_actions")) == (3, 3)
     assert await history.engine.pool.fetchval("select id from oncue.batches") == ids.parse(ids.BATCH, new)
 
 

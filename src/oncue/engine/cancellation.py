@@ -42,6 +42,11 @@ async def cancel(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *,
     for run in runs:
         if run not in known:
             raise NotFound(f"no run {ids.show(ids.RUN, run)} in this environment")
+    await cancel_if_there(tx, environment, runs, effects=effects)
+
+
+async def cancel_if_there(tx: Tx, environment: Environment, runs: Sequence[uuid.UUID], *, effects: Effects) -> None:
+    """Cancel those of some runs that are there, and below them every run they triggered that is in progress."""
     family = await _lock_family(tx, environment, runs)
     if not family:
         return

@@ -95,9 +95,11 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     versions: Sequence[str] | None = None
     machines: Sequence[str] | None = None
     regions: Sequence[str] | None = None
-    is_made_in_bulk: bool = False
-    """Of a bulk action or a schedule, of which there are none: nothing is found."""
+    is_scheduled: bool = False
+    """Of a schedule, of which there are none: nothing is found."""
     batch: uuid.UUID | None = None
+    bulk_action: uuid.UUID | None = None
+    """Runs that it cancelled, or made."""
     is_test: bool | None = None
     created_from: datetime.datetime | None = None
     created_to: datetime.datetime | None = None
@@ -184,29 +186,10 @@ async def read_result(tx: Tx, environment: Environment, run: uuid.UUID) -> Child
 
 async def list_runs(tx: Tx, environment: Environment, query: RunQuery, *, words: Words = status.SHOWN) -> RunPage:
     """Return a page of runs, newest first; cursors are run ids, so inserts do not move pages."""
-    if query.is_made_in_bulk:
+    if query.is_scheduled:
         return RunPage([], Pagination())
-    stored = None
-    if query.statuses is not None:
-        stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
-    filters = {
-        "env_id": environment.id,
-        "statuses": stored,
-        "tasks": query.tasks,
-        "tags": query.tags,
-        "queues": query.queues,
-        "versions": query.versions,
-        "machines": query.machines,
-        "regions": query.regions,
-        "first_of_batch": None if query.batch is None else ids.item_run_id(query.batch, 0),
-        "last_of_batch": None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
-        "is_test": query.is_test,
-        "created_from": query.created_from,
-        "created_to": query.created_to,
-        "period": query.period,
-        # One more than asked for tells whether there is another page.
-        "size": query.size + 1,
-    }
+    # One more than asked for tells whether there is another page.
+    filters = {**conditions(environment, query), "size": query.size + 1}
     if query.before is None:
         rows = await _list_runs(tx, after=query.after, **filters)
     else:
@@ -226,6 +209,30 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery, *, words:
             previous=ids.show(ids.RUN, rows[0].id) if newer else None,
         ),
     )
+
+
+def conditions(environment: Environment, query: RunQuery) -> dict[str, object]:
+    """Return what runs must match, as statements about ``runs_now`` ask for it; pages are left out."""
+    stored = None
+    if query.statuses is not None:
+        stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
+    return {
+        "env_id": environment.id,
+        "statuses": stored,
+        "tasks": query.tasks,
+        "tags": query.tags,
+        "queues": query.queues,
+        "versions": query.versions,
+        "machines": query.machines,
+        "regions": query.regions,
+        "first_of_batch": None if query.batch is None else ids.item_run_id(query.batch, 0),
+        "last_of_batch": None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
+        "bulk_action": query.bulk_action,
+        "is_test": query.is_test,
+        "created_from": query.created_from,
+        "created_to": query.created_to,
+        "period": query.period,
+    }
 
 
 async def _one(tx: Tx, environment: Environment, run: uuid.UUID) -> RunRow:

@@ -46,6 +46,8 @@ _delete_streams = _sql.none("delete_streams")
 _delete_inputs = _sql.none("delete_inputs")
 _delete_links = _sql.none("delete_links")
 _delete_batches = _sql.none("delete_batches")
+_delete_bulk_runs = _sql.none("delete_bulk_runs")
+_delete_bulk_actions = _sql.none("delete_bulk_actions")
 _delete_waitpoints = _sql.none("delete_waitpoints")
 
 _DELETIONS: Final = (
@@ -55,6 +57,8 @@ _DELETIONS: Final = (
     _delete_inputs,
     _delete_links,
     _delete_batches,
+    _delete_bulk_runs,
+    _delete_bulk_actions,
     _delete_waitpoints,
 )
 

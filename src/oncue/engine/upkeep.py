@@ -12,10 +12,12 @@ import datetime
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 import msgspec
 
 from oncue.engine import (
+    bulk_work,
     debouncing,
     delays,
     dispatch,
@@ -41,6 +43,9 @@ from oncue.engine.rows import Environment
 from oncue.protocol import packets
 from oncue.store.objects import Objects
 from oncue.store.pool import Pool, Tx, in_transaction
+
+_BULK_ROUNDS: Final = 50
+"""Groups of an action between two times that others hear of what was done."""
 
 
 class Chore(msgspec.Struct, frozen=True):
@@ -98,6 +103,21 @@ async def place_parked(pool: Pool) -> Effects:
 async def abort_overdue(pool: Pool) -> Effects:
     """Give up batches that were not filled in time."""
     return await _in_each_environment(pool, giving_up.abort_overdue)
+
+
+async def work_in_bulk(pool: Pool) -> Effects:
+    """Go through runs of bulk actions, of each action a group by turns; after some rounds the rest has to wait."""
+    effects = Effects()
+    for _ in range(_BULK_ROUNDS):
+        pending = await in_transaction(pool, bulk_work.pending)
+        known = {env.id: env for env in await in_transaction(pool, environments.list_environments)} if pending else {}
+        left = 0
+        for action in pending:
+            act = partial(bulk_work.act, action_id=action.id)
+            left += await _committed(pool, partial(_called, act, known[action.env_id]), effects)
+        if not left:
+            break
+    return effects
 
 
 async def adopt_versions(pool: Pool) -> Effects:
@@ -194,6 +214,7 @@ def chores(
         Chore("expire_due", datetime.timedelta(seconds=1), expire_due),
         Chore("place_parked", datetime.timedelta(seconds=30), place_parked),
         Chore("abort_overdue", datetime.timedelta(seconds=30), abort_overdue),
+        Chore("work_in_bulk", datetime.timedelta(seconds=1), work_in_bulk),
         Chore("adopt_versions", datetime.timedelta(seconds=10), adopt_versions, needs_heartbeats=True),
         Chore("sweep", datetime.timedelta(seconds=15), sweep),
         Chore("make_partitions", datetime.timedelta(hours=1), make_partitions),

@@ -22,6 +22,7 @@ from oncue.protocol.errors import BadRequest
 
 RUN: Final = "run"
 BATCH: Final = "batch"
+BULK: Final = "bulk"
 WORKER: Final = "worker"
 QUEUE: Final = "queue"
 WAITPOINT: Final = "waitpoint"
@@ -44,6 +45,11 @@ def new_run_id() -> str:
 def new_batch_id() -> str:
     """Mint a batch id, ``batch_`` and 26 characters."""
     return BATCH + "_" + _text(uuid7().int)
+
+
+def new_bulk_action_id() -> str:
+    """Mint the id of a bulk action, ``bulk_`` and 26 characters."""
+    return BULK + "_" + _text(uuid7().int)
 
 
 def new_waitpoint_id() -> str:

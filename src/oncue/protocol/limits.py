@@ -20,6 +20,12 @@ MAX_BATCH_ITEMS: Final = 1_000
 MAX_OPEN_BATCH_ITEMS: Final = 100_000_000
 """Items of a batch whose number is not known when it is created: of a stream."""
 
+MAX_BULK_RUN_IDS: Final = 500
+"""Runs that a bulk action can name one by one. Source: wire contract §2.7."""
+
+MAX_BULK_ACTION_NAME_LENGTH: Final = 255
+"""Source: the official API's own."""
+
 MAX_METADATA_BYTES: Final = 256 * 1024
 """Metadata of a run, as JSON text. Source: wire contract §2.1."""
 

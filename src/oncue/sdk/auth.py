@@ -21,7 +21,7 @@ from oncue.sdk import flows, requests, transport
 from oncue.sdk.flows import Flow
 from oncue.sdk.handles import BatchHandle
 from oncue.sdk.options import unknown
-from oncue.sdk.runs import RunRef
+from oncue.sdk.run_refs import RunRef
 from oncue.sdk.task import Task
 from oncue.sdk.tokens import Token
 

@@ -4,6 +4,7 @@ Quick at first, then once a second: most runs end soon, and the others should no
 what has them, a handle or a run, stands above.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -20,7 +21,7 @@ from oncue.sdk.requests import Call
 from oncue.sdk.results import AnyResult, Failed, Ok, ReadOutput
 from oncue.sdk.run import Run
 
-V = TypeVar("V", bound=RunSummary)
+T = TypeVar("T")
 
 FIRST_S: Final = 0.05
 LONGEST_S: Final = 1.0
@@ -49,10 +50,17 @@ def result(run_id: str, timeout: Duration | None, read_output: ReadOutput | None
         ValueError: ``timeout`` is not a length of time.
         TimeoutError: The run has not ended in time.
     """
-    limit_s = _seconds(timeout)
+    limit_s = seconds(timeout)
 
     def flow() -> Flow[AnyResult]:
-        view = yield from _ended(requests.retrieve_run(run_id, RunView), limit_s, FIRST_S)
+        view = yield from repeated(
+            requests.retrieve_run(run_id, RunView),
+            is_over=_is_over,
+            late=_late,
+            limit_s=limit_s,
+            wait_s=FIRST_S,
+            factor=FACTOR,
+        )
         if not view.is_success:
             error = view.error or ShownError(f"the run ended as {view.status}", name=view.status)
             return Failed(view.id, view.task_identifier, error)
@@ -89,24 +97,54 @@ def poll(run_id: str, interval: Duration, timeout: Duration | None) -> Flow[Run]
     """Ask for a run at even intervals until it has ended; errors as for ``result``."""
     interval_s = durations.read(interval, "interval").total_seconds()
     call = requests.retrieve_run(run_id, Run)
-    return complete(_ended(call, _seconds(timeout), interval_s, factor=1.0, longest_s=interval_s))
+    return complete(repeated(call, is_over=_is_over, late=_late, limit_s=seconds(timeout), wait_s=interval_s))
 
 
-def _ended(
-    call: Call[V], limit_s: float | None, wait_s: float, *, factor: float = FACTOR, longest_s: float = LONGEST_S
-) -> Flow[V]:
+def repeated(
+    call: Call[T],
+    *,
+    is_over: Callable[[T], bool],
+    late: Callable[[T], str],
+    limit_s: float | None,
+    wait_s: float,
+    factor: float = 1.0,
+    longest_s: float = LONGEST_S,
+) -> Flow[T]:
+    """Ask again and again until what is asked for is over.
+
+    Args:
+        call: The question.
+        is_over: Whether an answer is the last.
+        late: What to say where the time has passed.
+        limit_s: How long at most; None asks without end.
+        wait_s: Between the first two questions.
+        factor: How much longer each wait is than the one before.
+        longest_s: No wait that has grown is longer than this.
+
+    Raises:
+        TimeoutError: It is not over in time.
+    """
     begun = yield from flows.now()
     until = None if limit_s is None else begun + limit_s
     while True:
-        view = yield from flows.exchange(call, until=until)
-        if view.is_completed:
-            return view
+        found = yield from flows.exchange(call, until=until)
+        if is_over(found):
+            return found
         at = yield from flows.now()
         if until is not None and at >= until:
-            raise TimeoutError(f"run {view.id} is {view.status} after {limit_s:g} s; it goes on, ask again later")
+            raise TimeoutError(f"{late(found)} after {limit_s:g} s; it goes on, ask again later")
         yield Sleep(wait_s if until is None else min(wait_s, until - at))
-        wait_s = min(longest_s, wait_s * factor)
+        wait_s = min(longest_s, wait_s * factor) if factor > 1 else wait_s
 
 
-def _seconds(timeout: Duration | None) -> float | None:
+def seconds(timeout: Duration | None) -> float | None:
+    """Return a limit of time in seconds; None where there is none."""
     return None if timeout is None else durations.read(timeout, "timeout").total_seconds()
+
+
+def _is_over(run: RunSummary) -> bool:
+    return run.is_completed
+
+
+def _late(run: RunSummary) -> str:
+    return f"run {run.id} is {run.status}"

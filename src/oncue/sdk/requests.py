@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from oncue.protocol import metadata, packets, public_tokens, runs, tokens, triggers, work
+from oncue.protocol import bulk_actions, metadata, packets, public_tokens, runs, tokens, triggers, work
 from oncue.protocol.errors import ApiError
 from oncue.sdk import settings
 from oncue.sdk.answers import Answer, NoAnswer, reset_at
@@ -181,6 +181,21 @@ def replay_run(run_id: str, request: runs.ReplayRequest) -> Call[runs.ReplayResp
     """Trigger what a run was asked to do once more (wire contract §2.7)."""
     path = f"/api/v1/runs/{quote(run_id, safe='')}/replay"
     return Call("POST", path, _reading(runs.ReplayResponse), _encode(request))
+
+
+def create_bulk_action(request: bulk_actions.CreateBulkActionRequest) -> Call[bulk_actions.BulkActionReference]:
+    """Cancel or replay many runs (wire contract §2.7)."""
+    return Call("POST", "/api/v1/bulk-actions", _reading(bulk_actions.BulkActionReference), _encode(request))
+
+
+def retrieve_bulk_action(action_id: str) -> Call[bulk_actions.BulkAction]:
+    """Ask how far a bulk action is."""
+    return get(f"/api/v1/bulk-actions/{quote(action_id, safe='')}", bulk_actions.BulkAction)
+
+
+def abort_bulk_action(action_id: str) -> Call[None]:
+    """Let no more runs of a bulk action be gone through."""
+    return Call("POST", f"/api/v1/bulk-actions/{quote(action_id, safe='')}/abort", lambda _: None)
 
 
 def update_metadata(run_id: str, update: metadata.MetadataUpdate) -> Call[metadata.MetadataView]:

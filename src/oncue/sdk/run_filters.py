@@ -3,15 +3,20 @@
 Life of a run, this module's part::
 
     runs.list -> run_filters.read -> RunQuery.page -> api/routes/runs
+    runs.bulk.cancel -> run_filters.read -> as_body -> api/routes/bulk_actions
 """
 
 import datetime
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypedDict, get_args
 
+import msgspec
+
 from oncue.protocol import durations
+from oncue.protocol.bulk_actions import BulkAction, BulkFilter
 from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
+from oncue.protocol.queues import TASK_PREFIX
 from oncue.protocol.status import ApiStatus
 from oncue.sdk import queue_refs, requests
 from oncue.sdk.handles import BatchHandle
@@ -23,8 +28,8 @@ PAGE: Final = 100
 """Runs that are asked for at once."""
 
 
-class RunFilters(TypedDict, total=False):
-    """What a listed run must match; each takes one value or several, of which one must match."""
+class BulkFilters(TypedDict, total=False):
+    """What runs must match; each takes one value or several, of which one must match."""
 
     status: ApiStatus | Sequence[ApiStatus] | None
     task: str | Sequence[str] | None
@@ -32,6 +37,8 @@ class RunFilters(TypedDict, total=False):
     queue: QueueRef | Sequence[QueueRef] | None
     """By name, or by what has one: ``queue(...)``, a task, what ``queues.retrieve`` returned. Not by id."""
     batch: str | BatchHandle[Any] | None
+    bulk_action: str | BulkAction | None
+    """Runs that it has cancelled, or made."""
     version: str | Sequence[str] | None
     region: str | Sequence[str] | None
     machine: Machine | Sequence[Machine] | None
@@ -42,6 +49,11 @@ class RunFilters(TypedDict, total=False):
     """Aware."""
     period: Duration | None
     """Created within this time up to now."""
+
+
+class RunFilters(BulkFilters, total=False):
+    """What a listed run must match, and how many are listed."""
+
     limit: int | None
     """At most so many runs in all."""
 
@@ -59,7 +71,7 @@ class RunQuery(NamedTuple):
         return requests.get("/api/v1/runs", RunPage, [("page[size]", str(size)), *cursor, *self.filters])
 
 
-def read(filters: RunFilters) -> RunQuery:
+def read(filters: BulkFilters) -> RunQuery:
     """Read filters.
 
     Raises:
@@ -90,10 +102,37 @@ def read(filters: RunFilters) -> RunQuery:
 
 
 _NAMES: Final = {
+    "bulk_action": "filter[bulkAction]",
     "task": "filter[taskIdentifier]",
     "created_after": "filter[createdAt][from]",
     "created_before": "filter[createdAt][to]",
 }
+
+
+def as_body(query: RunQuery) -> BulkFilter:
+    """Return filters as the body of a bulk action says them."""
+    fields: dict[str, object] = {}
+    for name, text in query.filters:
+        # filter[createdAt][from] is ``from`` there.
+        field = name.rstrip("]").rpartition("[")[2]
+        match field:
+            case "isTest":
+                fields[field] = text == "true"
+            case "queue":
+                fields[field] = [_queue_name(each) for each in text.split(",")]
+            case "from" | "to":
+                fields[field] = int(text)
+            case "period" | "batch" | "bulkAction":
+                fields[field] = text
+            case _:
+                fields[field] = text.split(",")
+    return msgspec.convert(fields, BulkFilter)
+
+
+def _queue_name(stored: str) -> dict[str, str]:
+    if stored.startswith(TASK_PREFIX):
+        return {"type": "task", "name": stored.removeprefix(TASK_PREFIX)}
+    return {"type": "custom", "name": stored}
 
 
 def _limit(value: object) -> int:

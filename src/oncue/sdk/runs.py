@@ -1,16 +1,18 @@
 """Runs: ask about runs, list them, cancel, reschedule and replay them.
 
-Each function takes a run's id or its handle. The shapes are in ``run.py``, the waiting in ``polling.py``.
+Each function takes a run's id or its handle. The shapes are in ``run.py``, the waiting in ``polling.py``, what is done
+to many runs at once, ``runs.bulk``, in ``bulk_actions.py``.
 """
 
 import datetime
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from typing import Any, Final, TypeAlias, Unpack
+from typing import Any, Final, Unpack
 
 from oncue.protocol import durations
 from oncue.protocol.durations import Duration
 from oncue.protocol.runs import ReplayRequest, ReplayResponse, RescheduleRequest
 from oncue.sdk import (
+    bulk_actions,
     flows,
     option_values,
     polling,
@@ -28,9 +30,7 @@ from oncue.sdk.options import REPLAY_OPTIONS, ReplayOptions, unknown
 from oncue.sdk.run import FollowedRun, ListedRun, Run
 from oncue.sdk.run_filters import RunFilters
 from oncue.sdk.run_logs import LoggedLine
-
-RunRef: TypeAlias = str | RunHandle[Any] | Run | ListedRun | FollowedRun
-"""A run, by its id or by anything that has it."""
+from oncue.sdk.run_refs import RunRef, run_id_of
 
 
 def retrieve(run: RunRef) -> Coroutine[Any, Any, Run]:
@@ -227,6 +227,8 @@ def subscribe_to_batch(batch: str | BatchHandle[Any]) -> AsyncIterator[FollowedR
 class BlockingRuns:
     """``runs.sync``: the same functions, blocking the thread."""
 
+    bulk: Final = bulk_actions.sync
+
     def retrieve(self, run: RunRef) -> Run:
         """Ask where a run stands: ``runs.sync.retrieve("run_06f4...")``."""
         return transport.run(polling.retrieve(run_id_of(run)))
@@ -283,14 +285,6 @@ class BlockingRuns:
         return transport.run(_replay(run, payload, options))
 
 
-def run_id_of(run: object) -> str:
-    """Return the id of a run that is named by it or by anything that has it."""
-    run_id = getattr(run, "id", run)
-    if not isinstance(run_id, str) or not run_id:
-        raise TypeError(f"{run!r} is not a run; expected a run's id or its handle")
-    return run_id
-
-
 def _batch_id(batch: object) -> str:
     batch_id = getattr(batch, "batch_id", batch)
     if not isinstance(batch_id, str) or not batch_id:
@@ -328,5 +322,6 @@ def _replayed(call: requests.Call[ReplayResponse]) -> Flow[RunHandle[Any]]:
     return RunHandle(made.id, made.task_identifier, made.is_cached)
 
 
+bulk: Final = bulk_actions.BulkActions()
 list = list_runs  # noqa: A001 - the public name, runs.list
 sync: Final = BlockingRuns()

@@ -31,7 +31,7 @@ from oncue.sdk import connections, execution, flows, requests, transport
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.event_streams import EventStream
 from oncue.sdk.flows import Flow, Pull
-from oncue.sdk.runs import RunRef, run_id_of
+from oncue.sdk.run_refs import RunRef, run_id_of
 from oncue.sdk.sources import Source
 
 Target: TypeAlias = Literal["self", "parent", "root"]

@@ -5,6 +5,7 @@ from typing import Any, Final
 from oncue.api.routes import (
     auth,
     batches,
+    bulk_actions,
     health,
     idempotency,
     identity,
@@ -34,6 +35,7 @@ _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *runs.ROUTES,
     *results.ROUTES,
     *run_changes.ROUTES,
+    *bulk_actions.ROUTES,
     *run_documents.ROUTES,
     *packets.ROUTES,
     *queues.ROUTES,

@@ -57,6 +57,13 @@ where run.env_id = :env_id::int
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
   and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and (:bulk_action::uuid is null or exists (
+      select
+      from oncue.bulk_runs as done
+      where done.env_id = run.env_id
+        and done.action_id = :bulk_action::uuid
+        and done.result_id = run.id
+  ))
   and (:is_test::boolean is null or run.is_test = :is_test::boolean)
   and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
   and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)
@@ -82,6 +89,13 @@ where run.env_id = :env_id::int
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
   and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and (:bulk_action::uuid is null or exists (
+      select
+      from oncue.bulk_runs as done
+      where done.env_id = run.env_id
+        and done.action_id = :bulk_action::uuid
+        and done.result_id = run.id
+  ))
   and (:is_test::boolean is null or run.is_test = :is_test::boolean)
   and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
   and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)

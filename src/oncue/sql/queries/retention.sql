@@ -133,6 +133,35 @@ where (batch.env_id, batch.id) in (
     limit :limit::int
 );
 
+-- name: delete_bulk_runs :none
+-- Delete at most :limit choices of bulk actions that ended before a day.
+delete from oncue.bulk_runs as chosen
+where (chosen.env_id, chosen.action_id, chosen.run_id) in (
+    select old.env_id, old.action_id, old.run_id
+    from oncue.bulk_actions as action
+    join oncue.bulk_runs as old on old.env_id = action.env_id and old.action_id = action.id
+    where action.finished_at < :before::date::timestamp at time zone 'UTC'
+      and (oncue.moment_of(action.id) at time zone 'UTC')::date <> all (:left::date[])
+    limit :limit::int
+);
+
+-- name: delete_bulk_actions :none
+-- Delete at most :limit bulk actions that ended before a day, and of whose choices nothing is left.
+delete from oncue.bulk_actions as action
+where (action.env_id, action.id) in (
+    select old.env_id, old.id
+    from oncue.bulk_actions as old
+    where old.finished_at < :before::date::timestamp at time zone 'UTC'
+      and (oncue.moment_of(old.id) at time zone 'UTC')::date <> all (:left::date[])
+      and not exists (
+          select
+          from oncue.bulk_runs as chosen
+          where chosen.env_id = old.env_id
+            and chosen.action_id = old.id
+      )
+    limit :limit::int
+);
+
 -- name: delete_waitpoints :none
 -- Delete at most :limit tokens and moments that were settled before a day.
 delete from oncue.waitpoints as waitpoint

@@ -1,11 +1,10 @@
 // What this server does not have.
 
-import { concurrencyLimits, deployments, envvars, query, runs } from "@trigger.dev/sdk";
+import { concurrencyLimits, deployments, envvars, query } from "@trigger.dev/sdk";
 
-const bulkCancel = async () => await runs.bulk.cancel({ runIds: ["run_1"] });
 const list = async () => await envvars.list("proj_1", "dev");
 const current = async () => await deployments.retrieveCurrent();
 const limits = async () => await concurrencyLimits.list();
 const execute = async () => await query.execute("SELECT run_id FROM runs");
 
-export { bulkCancel as bulk, limits as concurrencyLimits, current as deployments, list as envvars, execute as query };
+export { limits as concurrencyLimits, current as deployments, list as envvars, execute as query };
