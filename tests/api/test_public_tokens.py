@@ -183,6 +183,32 @@ async def test_run_is_read_by_what_it_is_known_by(client: Client, scope: str, pa
         assert (await browser.get(path.format(run=other))).status == (200 if scope == "read:tasks" else 403)
 
 
+async def test_ancestors_of_a_run_show_no_words_of_their_owner(client: Client) -> None:
+    worker = await client.announce("top", "parent", "child")
+    said = {"tags": ["user:7"], "metadata": {"secret": 1}, "idempotencyKey": "k", "concurrencyKey": "c"}
+    run = ""
+    inside: dict[str, Any] = {}
+    for task in ("top", "parent", "child"):
+        run = await client.trigger(task, **said, **inside)
+        (held,) = (await client.claim(worker))["assignments"]
+        inside = {"parentRunId": run, "parentEpoch": held["epoch"], "parentWorkerId": worker}
+    hidden = ("tags", "metadata", "idempotencyKey", "concurrencyKey")
+
+    found = {}
+    for scope in ("read:runs", f"read:runs:{run}"):
+        async with bearing(client, scope) as browser:
+            shown = (await browser.get(f"/api/v3/runs/{run}")).body
+            found[scope] = [
+                [family.get(name) for name in hidden]
+                for family in (shown["relatedRuns"][of] for of in ("root", "parent"))
+            ]
+            assert shown["tags"] == ["user:7"]
+            assert shown["relatedRuns"]["parent"]["taskIdentifier"] == "parent"
+
+    assert found["read:runs"] == [[["user:7"], {"secret": 1}, "k", "c"]] * 2
+    assert found[f"read:runs:{run}"] == [[[], None, None, None]] * 2
+
+
 async def test_batch_token_reads_runs_that_its_items_stand_for(client: Client) -> None:
     key = {"idempotencyKey": "k"}
     run = await client.trigger("add", **key)

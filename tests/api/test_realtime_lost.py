@@ -35,7 +35,7 @@ async def held(client: Client, running: Running) -> AsyncIterator[Any]:
         for subscriber in subscribers:
             await subscriber.begin()
         async with asyncio.timeout(10):
-            while running[0].relay.is_settling:
+            while running[0].relay._looks:
                 await asyncio.sleep(0.01)
         waiting.extend(asyncio.create_task(subscriber.live()) for subscriber in subscribers)
         await until_held(len(subscribers), running[0].feeds)

@@ -24,7 +24,7 @@ def of(client: Client, run: str) -> Subscriber:
 async def until_looked_after(server: Services) -> None:
     """Wait until the first look for what others may have changed is over."""
     async with asyncio.timeout(20):
-        while server.relay.is_settling:
+        while server.relay._looks:
             await asyncio.sleep(0.05)
 
 

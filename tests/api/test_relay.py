@@ -176,6 +176,49 @@ async def test_notification_that_failed_makes_others_look() -> None:
     assert there.missed == [None]
 
 
+async def until_sent(server: Server) -> None:
+    async with asyncio.timeout(5):
+        while not server.sent:
+            await asyncio.sleep(0.01)
+
+
+async def test_question_that_could_not_be_sent_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    newcomer, old = Server(), Server()
+    old.relay.join(7)
+    newcomer.failures = 1
+    newcomer.relay.start()
+    # It goes out late: what changes until the answer is there is told all the same.
+    async with asyncio.timeout(5):
+        while newcomer.failures:
+            await asyncio.sleep(0.01)
+    newcomer.time += module._NEWCOMER_SECONDS - 0.5
+    await until_sent(newcomer)
+    run = uuid.uuid4()
+    newcomer.relay.apply({7: [run]}, {})
+    await newcomer.tell(old)
+    await old.tell(newcomer)
+    newcomer.time += module._NEWCOMER_SECONDS
+
+    assert old.changed == [(7, {run})]
+    assert newcomer.relay._is_wanted(7)
+
+
+async def test_subscription_that_could_not_be_told_is_looked_after_once_it_is() -> None:
+    server = Server()
+    server.failures = 1
+    server.relay.join(1)
+    async with asyncio.timeout(5):
+        while server.failures:
+            await asyncio.sleep(0.01)
+        before = len(server.relay._looks)
+        await until_sent(server)
+        while server.relay._looks:
+            await asyncio.sleep(0.01)
+
+    assert before > len(module._LOOKS_AGAIN_SECONDS)
+    assert server.missed[-1] == 1
+
+
 async def test_error_of_the_driver_is_told_as_missed(caplog: pytest.LogCaptureFixture) -> None:
     here, there = Server(), Server()
     there.relay.join(1)

@@ -13,10 +13,13 @@ import pytest
 
 from oncue import streams
 from oncue.api import answers, event_streams
+from oncue.api.seats import Owner
 from oncue.engine import environments
-from oncue.protocol import limits
+from oncue.engine.run_streams import Name
+from oncue.protocol import ids, limits
 from oncue.sdk import settings
 from oncue.sdk.event_streams import EventStream
+from oncue.store.pool import Pool
 from tests.api.client import DEV_KEY, Client, Running, served
 from tests.api.events import Events, reading
 from tests.api.tokens import bearing, connected
@@ -187,6 +190,46 @@ async def test_environment_leaves_room_for_others(
     await until_readers(0, running)
     assert await streaming(run, client) == 200
     assert await streaming(other, prod_client) == 200
+
+
+async def test_token_that_got_about_leaves_room_for_others(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_TOKEN_SUBSCRIPTIONS", 3)
+    run = await client.trigger("add")
+    async with contextlib.AsyncExitStack() as stack, bearing(client, f"read:runs:{run}") as browser:
+        for number in range(3):
+            await stack.enter_async_context(reading(browser, run, f"key-{number}"))
+
+        refused = await browser.get(f"/realtime/v1/streams/{run}/key-3")
+        assert (refused.status, refused.body["code"]) == (429, "rate_limited")
+        assert refused.body["error"] == "3 streams are followed here with this token; try again later"
+        assert await streaming(run, client) == 200
+        async with bearing(client, f"read:runs:{run}", "read:tags:other") as another:
+            assert await streaming(run, another) == 200
+
+    await until_readers(0, running)
+    assert running[0].tails._owned == {}
+
+
+async def test_reader_ends_whose_run_is_kept_no_longer(client: Client, running: Running, db: Pool) -> None:
+    run = await client.trigger("add")
+    lines = b"".join(b"%d\n" % number for number in range(1_500))
+    async with reading(client, run, "words") as events:
+        await until_readers(1, running)
+        await client.post(f"/realtime/v1/streams/{run}/self/words", lines)
+        async with asyncio.timeout(20):
+            await events.take(1_500)
+        # Behind what is kept in memory.
+        behind = await running[0].tails.join(Owner(1), ids.parse(ids.RUN, run), Name("words"), first=0)
+        for table in ("stream_chunks", "run_streams", "live", "runs"):
+            await db.execute(f"delete from oncue.{table}")
+        running[0].tails.refresh(None)
+
+        async with asyncio.timeout(20):
+            assert await behind.next(0) is None
+            assert await events.rest() == []
+        behind.leave()
 
 
 async def test_refused_readers_leave_no_place_taken(client: Client, running: Running) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from oncue.api import seats
 from oncue.api.auth import Caller
 from oncue.api.rate_limiting import Standing
 from oncue.api.services import Services
@@ -126,6 +127,12 @@ class Call:
                 f"{REQUEST_KEY.decode()} has {len(key)} characters; expected at most {_MAX_REQUEST_KEY_LENGTH}"
             )
         return key or None
+
+    @property
+    def owner(self) -> seats.Owner:
+        """Whose is what this call keeps of the server: a subscription, a reader of a stream, an unread answer."""
+        token = self.caller.token
+        return seats.Owner(self.environment.id, None if token is None else token.hash)
 
     async def take_request(self) -> None:
         """Take one token for this request, of its public access token's own limit or else of the environment's.

@@ -97,11 +97,6 @@ class Relay:
         self._looks: list[asyncio.TimerHandle] = []
         self._closed = False
 
-    @property
-    def is_settling(self) -> bool:
-        """Whether it is yet to look for what others changed before they heard of a subscriber."""
-        return bool(self._looks)
-
     def start(self) -> None:
         """Ask who has subscribers, now that the answers are heard."""
         self._tells_all_until = self._clock() + _NEWCOMER_SECONDS
@@ -125,10 +120,9 @@ class Relay:
         if self._here[environment] > 1 or self._closed:
             return
         self._note(Told(self._name, subscribed=[environment]))
-        loop = asyncio.get_running_loop()
-        self._looks += [loop.call_later(pause, self._look_again, environment) for pause in _LOOKS_AGAIN_SECONDS]
+        self._settle(environment)
         if self._repeating is None:
-            self._repeating = loop.call_later(_REPEAT_SECONDS, self._repeat)
+            self._repeating = asyncio.get_running_loop().call_later(_REPEAT_SECONDS, self._repeat)
 
     def leave(self, environment: int) -> None:
         """Count a subscription out; the others forget it in time."""
@@ -191,6 +185,11 @@ class Relay:
             del self._elsewhere[environment]
         return self._tells_all_until > self._clock()
 
+    def _settle(self, environment: int) -> None:
+        """Look in a while for what others change before they have heard of the subscriber."""
+        loop = asyncio.get_running_loop()
+        self._looks += [loop.call_later(pause, self._look_again, environment) for pause in _LOOKS_AGAIN_SECONDS]
+
     def _look_again(self, environment: int) -> None:
         now = asyncio.get_running_loop().time()
         self._looks = [look for look in self._looks if look.when() > now]
@@ -218,8 +217,12 @@ class Relay:
             await self._send(payloads[start : start + _NOTIFICATIONS])
 
     def _fail(self) -> None:
-        # What was not told is looked for by whoever wants to know: it may be more than can be kept.
-        self._notes += self._said(missed=True)
+        # What was not told is looked for by whoever wants to know: it may be more than can be kept. What was asked is
+        # asked again, and what others changed before they heard of a subscriber is looked for once they have.
+        self._notes += self._said(asks=True, missed=True)
+        self._tells_all_until = self._clock() + _NEWCOMER_SECONDS
+        for environment in self._here:
+            self._settle(environment)
 
     def _said(self, *, asks: bool = False, missed: bool = False) -> list[Told]:
         """Return notes that say who has subscribers here, in as many as fit."""

@@ -77,8 +77,8 @@ class Seats(Generic[T]):
             return
         _remove(self._fresh, owner, member)
         _remove(self._used, owner, member)
-        _count_down(self._counts, owner)
-        _count_down(self._environments, owner.environment)
+        count_down(self._counts, owner)
+        count_down(self._environments, owner.environment)
 
     def _greediest(self, environment: int, counts: Counter[Owner]) -> Owner:
         """Return who of an environment has the most."""
@@ -102,7 +102,8 @@ def _remove(places: dict[Owner, dict[T, None]], owner: Owner, member: T) -> None
 K = TypeVar("K")
 
 
-def _count_down(counts: Counter[K], key: K) -> None:
+def count_down(counts: Counter[K], key: K) -> None:
+    """Count one less, and forget who has none left."""
     counts[key] -= 1
     if not counts[key]:
         del counts[key]

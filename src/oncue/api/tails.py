@@ -11,19 +11,21 @@ Life of a run, this module's part::
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from oncue.api.rounds import Rounds
+from oncue.api.seats import Owner, count_down
 from oncue.engine import run_streams
 from oncue.engine.run_streams import Chunk, Name
 from oncue.protocol import limits
-from oncue.protocol.errors import RateLimited, Unavailable
+from oncue.protocol.errors import NotFound, RateLimited, Unavailable
 
 _KEPT: Final = 1_000
-_KEPT_CHARS: Final = 1024 * 1024
+_KEPT_CHARS: Final = 256 * 1024
 _CHECK_SECONDS: Final = 60.0
 
 ReadTail: TypeAlias = Callable[[int, uuid.UUID, Name], Awaitable[run_streams.Tail]]
@@ -55,6 +57,8 @@ class Tails:
         self._readers = 0
         self._of: Counter[int] = Counter()
         """Readers, by environment."""
+        self._owned: Counter[Owner] = Counter()
+        """Those of public access tokens."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -75,28 +79,24 @@ class Tails:
                 for tail in tails.values():
                     tail.look()
 
-    async def join(self, environment: int, run: uuid.UUID, name: Name, *, first: int | None) -> "Reader":
+    async def join(self, owner: Owner, run: uuid.UUID, name: Name, *, first: int | None) -> "Reader":
         """Return a reader of a stream, who holds a place until he leaves.
 
         Args:
-            environment: Whose.
-            run: Its run.
+            owner: Whose reader, and in which environment.
+            run: The stream's run.
             name: The stream.
             first: The number of the first chunk that is wanted; None: the next that comes.
 
         Raises:
             NotFound: There is no such run.
-            RateLimited: There are too many readers, or too many of this environment.
+            RateLimited: There are too many readers, or too many of this environment or token.
             Unavailable: The server is about to stop.
         """
         if self._closed:
             raise _closing()
-        # No environment has more than it leaves to others, so that none can shut them out.
-        free = limits.MAX_STREAM_READERS - self._readers
-        if self._of[environment] >= free:
-            raise RateLimited(
-                f"{self._of[environment]:,} streams of this environment are followed here; try again later"
-            )
+        self._check_room(owner)
+        environment = owner.environment
         tail = self._tails.setdefault((environment, run), {}).get(name)
         if tail is None:
             tail = _Tail(environment, run, name, self._read_tail, self._read_chunks)
@@ -105,12 +105,14 @@ class Tails:
         tail.readers += 1
         self._readers += 1
         self._of[environment] += 1
+        self._owned[owner] += 1
+        leave = functools.partial(self._leave, tail, owner)
         try:
             await tail.ready()
         except BaseException:
-            self._leave(tail)
+            leave()
             raise
-        return Reader(tail, tail.end if first is None else first, self._next, self._leave)
+        return Reader(tail, tail.end if first is None else first, self._next, leave)
 
     def close(self) -> None:
         """Let all readers go; they are to come back, elsewhere."""
@@ -126,17 +128,30 @@ class Tails:
         if self._closed:
             raise _closing()
         if at < tail.begin:
-            return await self._read_chunks(tail.environment, tail.run, tail.name, at)
+            # Chunks that were there are gone with their run, and no others will take their places.
+            return await self._read_chunks(tail.environment, tail.run, tail.name, at) or None
         if at < tail.end:
             return tail.kept(at)
         return None if tail.has_ended else ()
 
-    def _leave(self, tail: "_Tail") -> None:
+    def _check_room(self, owner: Owner) -> None:
+        """Refuse a reader where there is no room for him.
+
+        No environment has more than it leaves to others, so that none can shut them out; nor has a token, which may
+        have got about, more than it may have of subscriptions.
+        """
+        most = limits.MAX_TOKEN_SUBSCRIPTIONS
+        if owner.token is not None and self._owned[owner] >= most:
+            raise RateLimited(f"{most:,} streams are followed here with this token; try again later")
+        taken = self._of[owner.environment]
+        if taken >= limits.MAX_STREAM_READERS - self._readers:
+            raise RateLimited(f"{taken:,} streams of this environment are followed here; try again later")
+
+    def _leave(self, tail: "_Tail", owner: Owner) -> None:
         tail.readers -= 1
         self._readers -= 1
-        self._of[tail.environment] -= 1
-        if not self._of[tail.environment]:
-            del self._of[tail.environment]
+        count_down(self._of, owner.environment)
+        count_down(self._owned, owner)
         if not tail.readers:
             self._drop(tail)
 
@@ -157,7 +172,7 @@ class Reader:
         tail: "_Tail",
         at: int,
         read: Callable[["_Tail", int, float], Awaitable[Sequence[Chunk] | None]],
-        leave: Callable[["_Tail"], None],
+        leave: Callable[[], None],
     ) -> None:
         self._tail, self.at, self._read, self._leave = tail, at, read, leave
         self._has_left = False
@@ -180,7 +195,7 @@ class Reader:
         """Give the place back."""
         if not self._has_left:
             self._has_left = True
-            self._leave(self._tail)
+            self._leave()
 
 
 class _Tail:
@@ -258,7 +273,11 @@ class _Tail:
     async def _read(self) -> None:
         self._is_stale = False
         # In this order: a run that has ended by then sends no more.
-        tail = await self._read_tail(self.environment, self.run, self.name)
+        try:
+            tail = await self._read_tail(self.environment, self.run, self.name)
+        except NotFound:
+            # Too old to be kept; who follows it has all there was.
+            tail = run_streams.Tail(chunks=self.end, has_ended=True)
         while self.end < tail.chunks:
             found = await self._read_chunks(self.environment, self.run, self.name, self.end)
             if not found:

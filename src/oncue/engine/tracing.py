@@ -1,6 +1,6 @@
 """Tracing: the family that a run belongs to, as a tree of spans.
 
-Source: wire contract §4.6.
+Source: wire contract §4.4.
 
 Life of a run, this module's part::
 

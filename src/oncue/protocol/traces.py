@@ -1,6 +1,6 @@
 """Traces: a family of runs as a tree of spans, with the lines that they have logged.
 
-Source: wire contract §4.6.
+Source: wire contract §4.4.
 """
 
 import datetime

@@ -18,7 +18,6 @@ from oncue.api import access, electric, named_runs, query_values
 from oncue.api.calls import Answer, Call
 from oncue.api.feeds import Subscription
 from oncue.api.routing import Route
-from oncue.api.seats import Owner
 from oncue.api.shapes import BatchRuns, OneRun, Shape, TaggedRuns
 from oncue.engine import realtime
 from oncue.protocol import durations, ids
@@ -98,11 +97,6 @@ def _subscription(call: Call, shape: Shape, handle: str) -> Subscription:
     return Subscription(call.environment.id, shape, skip, handle)
 
 
-def _owner(call: Call) -> Owner:
-    token = call.caller.token
-    return Owner(call.environment.id, None if token is None else token.hash)
-
-
 async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answer:
     """Answer a snapshot, or what changed since.
 
@@ -121,7 +115,7 @@ async def _answer(call: Call, named: Callable[[str], tuple[str, Shape]]) -> Answ
     wanted = _subscription(call, shape, handle)
     if is_live and not is_beginning:
         return await _follow(call, wanted, query)
-    seen = await call.services.feeds.snapshot(wanted, _owner(call))
+    seen = await call.services.feeds.snapshot(wanted, call.owner)
     headers = _headers(call, handle, electric.offset(seen.state, _now()))
     told = ((b"electric-schema", electric.schema(wanted.skip)), (b"electric-up-to-date", b""))
     return Answer(electric.body(seen.shown, "insert"), headers=(*headers, *told))
@@ -131,7 +125,7 @@ async def _follow(call: Call, wanted: Subscription, query: Mapping[str, str]) ->
     before = electric.read_offset(query["offset"])
     gone = asyncio.ensure_future(call.disconnected())
     try:
-        seen = await call.services.feeds.follow(wanted, _owner(call), before, seconds=_HOLD_SECONDS, gone=gone)
+        seen = await call.services.feeds.follow(wanted, call.owner, before, seconds=_HOLD_SECONDS, gone=gone)
     finally:
         gone.cancel()
     offset = query["offset"] if seen.state == before else electric.offset(seen.state, _now())

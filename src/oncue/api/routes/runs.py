@@ -38,7 +38,7 @@ async def retrieve(call: Call, _: None) -> Answer:
     """Show a run."""
     run = call.id_of(ids.RUN, "run")
     view = await call.services.read(lambda tx: reading.retrieve(tx, call.environment, run, words=call.words))
-    return Answer(await run_views.addressed(call, view))
+    return Answer(await run_views.addressed(call, run_views.for_reader(call, view)))
 
 
 async def list_runs(call: Call, _: None) -> Answer:

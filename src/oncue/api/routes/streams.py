@@ -29,8 +29,8 @@ from oncue.protocol.streams import ChunksTaken, StreamRegistered
 _GROUP: Final = 64
 """Chunks that are stored in one transaction, where they came together."""
 _LAST_EVENT: Final = re.compile(r"(?:[0-9]{1,16}-)?(-1|[0-9]{1,18})", re.ASCII)
-"""The id of an event, or the number of its chunk alone: official clients that are to begin at one count from it."""
-"""An event, or the place where reading began: after the last chunk that there was, -1 for none."""
+"""The id of an event, or of the place where reading began (-1 where there was no chunk yet); or a chunk's number alone,
+as official clients send it that are to begin there."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _MAX_NAME_LENGTH: Final = 256
 MEDIA_TYPE: Final = "text/event-stream"
@@ -50,7 +50,7 @@ async def follow(call: Call, name: Name) -> Answer:
     run, first, timeout_s = run_of(call), _first(call), _timeout(call)
     # Here, while a refusal can still be answered. For a run that is not there no server is told of a reader.
     await call.services.read(lambda tx: run_streams.read_tail(tx, call.environment.id, run, name))
-    reader = await call.services.tails.join(call.environment.id, run, name, first=first)
+    reader = await call.services.tails.join(call.owner, run, name, first=first)
     return Answer(
         EventStream(reader, tells_place=first is None, timeout_s=timeout_s, check=functools.partial(_check, call)),
         headers=((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"), (b"x-stream-version", b"v1")),
