@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from oncue.api import seen
+from oncue.api import electric, last_rows, seen
 from oncue.api.electric import Row
+from oncue.api.last_rows import LastRows
 from oncue.api.rooms import Room
 from oncue.api.seen import Feed
 from oncue.api.shapes import TaggedRuns
@@ -173,7 +174,7 @@ def test_large_runs_are_read_in_groups_that_fit_into_memory() -> None:
 async def test_many_feeds_of_one_tag_do_not_block_the_loop() -> None:
     room = Room(1, Source(unread))
     since = NOW - datetime.timedelta(days=1)
-    feeds = [Feed(TaggedRuns(("a",), since), frozenset()) for _ in range(1_000)]
+    feeds = [Feed(TaggedRuns(("a",), since), frozenset(), LastRows()) for _ in range(1_000)]
     for feed in feeds:
         room.add(feed)
     rows = [row(uuid.uuid4()) for _ in range(100)]
@@ -191,7 +192,7 @@ async def test_many_feeds_of_one_tag_do_not_block_the_loop() -> None:
 
 def test_rows_that_cannot_be_forgotten_are_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "_MOST_REMEMBERED", 100)
-    feed = Feed(TaggedRuns((), NOW), frozenset())
+    feed = Feed(TaggedRuns((), NOW), frozenset(), LastRows())
     looks: list[int] = []
     real = Feed._forget_some
 
@@ -209,7 +210,7 @@ def test_rows_that_cannot_be_forgotten_are_looked_at_seldom(monkeypatch: pytest.
 
 def test_forgotten_rows_count_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "_MOST_REMEMBERED", 10)
-    feed, runs = Feed(TaggedRuns((), NOW), frozenset()), [uuid.uuid4() for _ in range(11)]
+    feed, runs = Feed(TaggedRuns((), NOW), frozenset(), LastRows()), [uuid.uuid4() for _ in range(11)]
     for run in runs[:10]:
         feed.offer(run, Row(row(run, "CANCELED", finished_at=NOW)))
     feed.take()
@@ -218,3 +219,70 @@ def test_forgotten_rows_count_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     feed.offer(runs[10], last)
 
     assert feed.state == last.shown(frozenset()).fingerprint
+
+
+def of_run(client: Client, run: str, **query: str) -> Subscriber:
+    return Subscriber(client, f"/realtime/v1/runs/{run}", **query)
+
+
+async def test_rows_of_single_runs_take_no_more_than_their_bound(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_rows, "_MOST_BYTES", 10_000)
+    run = await client.trigger("add", "x" * 3_000)
+
+    hidden = ["ttl", "error", "number", "isTest", "costInCents", "idempotencyKey"]
+    followed = [await of_run(client, run, skipColumns=column).begin() for column in hidden]
+
+    assert running[0].feeds.kept == 6
+    assert 0 < running[0].feeds._last._bytes <= 10_000
+    held = [asyncio.create_task(each.live()) for each in followed]
+    await until_held(6, running[0].feeds)
+    await client.post(f"/api/v2/runs/{run}/cancel")
+    await asyncio.gather(*held)
+    assert [each.row["status"] for each in followed] == ["CANCELED"] * 6
+    assert [len(each.row["payload"]) for each in followed] == [3_002] * 6
+    assert 0 < running[0].feeds._last._bytes <= 10_000
+
+
+async def test_row_that_was_let_go_is_read_for_who_was_away(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = await client.trigger("add", "x" * 3_000), await client.trigger("add", "y" * 3_000)
+    away = await of_run(client, run).begin()
+    monkeypatch.setattr(last_rows, "_MOST_BYTES", 6_000)
+    await client.post(f"/api/v2/runs/{run}/cancel")
+    await of_run(client, other).begin()
+
+    assert [row["status"] for row in await away.live()] == ["CANCELED"]
+
+
+def rows_of(*sizes: int) -> list[Any]:
+    return [Row(row(uuid.uuid4(), payload="x" * size)).shown(frozenset()) for size in sizes]
+
+
+def test_row_that_was_used_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: LastRows[str] = LastRows()
+    monkeypatch.setattr(last_rows, "_MOST_BYTES", 6_000)
+    first, second, third = rows_of(2_000, 2_000, 2_000)
+    kept.put("first", first)
+    kept.put("second", second)
+
+    assert kept.get("first") is first
+    kept.put("third", third)
+
+    assert [kept.get(name) for name in ("first", "second", "third")] == [first, None, third]
+    kept.drop("first")
+    kept.drop("third")
+    assert kept._bytes == 0
+
+
+def test_row_is_remembered_in_few_ways_of_showing_it() -> None:
+    shown = Row(row(uuid.uuid4(), payload="x" * 2_000))
+    columns = sorted(set(electric.COLUMNS) - electric.REQUIRED - {"payload"})
+
+    first = [len(shown.shown(frozenset({column}))) for column in columns]
+
+    assert len(shown._shown) < len(columns)
+    assert [len(shown.shown(frozenset({column}))) for column in columns] == first
+    assert shown.encoded_bytes >= sum(first)

@@ -20,6 +20,7 @@ from starlette.types import Receive, Send
 from oncue import telemetry
 from oncue.api.calls import Answer, Call
 from oncue.api.rate_limiting import Standing
+from oncue.api.seats import Owner
 from oncue.protocol.errors import (
     ApiError,
     ConnectionFailed,
@@ -35,6 +36,7 @@ _NO_RETRY: Final = (b"x-should-retry", b"false")
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 _SEND_SECONDS: Final = 60.0
 """Who has read nothing for so long is not waited for; he can come back and read on."""
+_PIECE_BYTES: Final = 64 * 1024
 ABORT: Final = "oncue.abort"
 """In a request's scope, from whoever serves: drops its connection with what has not been sent."""
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
@@ -70,9 +72,40 @@ class RateLimitBody(msgspec.Struct, frozen=True, rename="camel"):
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send an answer."""
     body = answer.body if isinstance(answer.body, bytes) else encode(answer.body)
-    headers = [(b"content-type", answer.media_type), (b"content-length", b"%d" % len(body)), *answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer, body)})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_whole(call: Call, send: Send, answer: Answer, owner: Owner | None) -> None:
+    """Send an answer that is there, a large one in pieces for as long as the client reads.
+
+    Args:
+        call: The request.
+        send: Sends messages.
+        answer: Its answer.
+        owner: Whose it is; None: nobody's.
+    """
+    body = answer.body if isinstance(answer.body, bytes) else encode(answer.body)
+    if len(body) <= _PIECE_BYTES:
+        await send_answer(send, answer._replace(body=body))
+        return
+    try:
+        with call.services.unread.kept(owner, len(body)):
+            await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer, body)})
+            await _send_each(send, _parts(body))
+    except RateLimited as error:
+        await send_answer(send, from_error(error, method=call.scope["method"], path=call.scope["path"]))
+    except ConnectionFailed:
+        call.scope.get(ABORT, _nothing)()
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+def _headers(answer: Answer, body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", answer.media_type), (b"content-length", b"%d" % len(body)), *answer.headers]
 
 
 async def send_pieces(call: Call, send: Send, answer: Answer) -> None:

@@ -75,6 +75,10 @@ _ESCAPED: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
 _encode: Final = msgspec.json.Encoder().encode
 
 
+_WAYS: Final = 8
+"""Of showing a row that are remembered while it is offered; clients who mean no harm skip few different columns."""
+
+
 class Shown:
     """A row as it is shown to subscribers who skip the same columns.
 
@@ -100,12 +104,17 @@ class Shown:
 
 
 class Row:
-    """A run that was read, encoded once for all who see it alike."""
+    """A run that was read, encoded once for all who see it alike.
 
-    __slots__ = ("_printed", "_shown", "_values", "run")
+    Attributes:
+        encoded_bytes: What that came to so far.
+    """
+
+    __slots__ = ("_printed", "_shown", "_values", "encoded_bytes", "run")
 
     def __init__(self, run: ShapeRow) -> None:
         self.run = run
+        self.encoded_bytes = 0
         self._values: dict[str, str | None] | None = None
         self._printed: dict[str, str | None] = {}
         self._shown: dict[Skip, Shown] = {}
@@ -123,7 +132,11 @@ class Row:
                 for values in (whole, self._printed)
             )
             key = _encode(f'"public"."TaskRun"/"{self._values["id"]}"')
-            found = self._shown[skip] = Shown(key, value, printed, has_ended=self.run.finished_at is not None)
+            found = Shown(key, value, printed, has_ended=self.run.finished_at is not None)
+            if len(self._shown) == _WAYS:
+                self._shown.clear()
+            self._shown[skip] = found
+            self.encoded_bytes += len(found)
         return found
 
 

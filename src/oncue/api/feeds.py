@@ -16,15 +16,18 @@ Life of a run, this module's part::
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
-from oncue.api.electric import Row, Skip
+from oncue.api.electric import Row, Shown, Skip
+from oncue.api.last_rows import LastRows
 from oncue.api.rooms import Room
 from oncue.api.seats import Owner, Seats
 from oncue.api.seen import Feed, Seen
 from oncue.api.shapes import BatchRuns, OneRun, Shape
 from oncue.api.sources import Source
+from oncue.api.turns import Turns
+from oncue.engine.realtime import ShapeRow
 from oncue.protocol import ids
 from oncue.protocol.errors import NotFound
 
@@ -34,6 +37,11 @@ _SWEEP_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 60.0
 """How often it is looked whether anything changed of which no word came: a server may be killed between its COMMIT and
 its NOTIFY."""
+_AT_ONCE: Final = 2
+"""Snapshots that are read at a time: fewer than there are connections, which triggers and outcomes need."""
+_BREATH_ROWS: Final = 20
+_BREATH_BYTES: Final = 128 * 1024
+"""That are encoded before anybody else may go on: a millisecond's work."""
 
 
 class Subscription(NamedTuple):
@@ -68,6 +76,8 @@ class Feeds:
         self._feeds: dict[Subscription, Feed] = {}
         self._kept: Seats[Subscription] = Seats()
         self._held: Seats[asyncio.Future[None]] = Seats()
+        self._turns = Turns(_AT_ONCE)
+        self._last: LastRows[Feed] = LastRows()
         self._sweeping: asyncio.TimerHandle | None = None
         self._checked = 0.0
         self.closed = False
@@ -105,9 +115,10 @@ class Feeds:
             RateLimited: There are too many subscriptions.
         """
         feed = self._feeds.get(wanted)
-        if feed is not None and feed.last is not None and not feed.is_loading:
+        last = None if feed is None or feed.is_loading else feed.last
+        if feed is not None and last is not None:
             feed.use()
-            return Seen([feed.last], feed.state)
+            return Seen([last], feed.state)
         return await self._load(wanted, owner)
 
     async def follow(
@@ -139,7 +150,7 @@ class Feeds:
         if feed.state == state and not self.closed:
             await self._hold(feed, owner, seconds, gone)
         if feed.state != state:
-            await self._supply(wanted, feed)
+            await self._supply(wanted, feed, owner)
         if feed.state == state:
             return Seen((), feed.state)
         if feed.can_tell(state):
@@ -174,13 +185,14 @@ class Feeds:
             self._held.leave(changed)
             feed.use()
 
-    async def _supply(self, wanted: Subscription, feed: Feed) -> None:
+    async def _supply(self, wanted: Subscription, feed: Feed, owner: Owner) -> None:
         """Read the rows that changed while the client was away, as far as they were too large to be kept."""
         with feed.reading() as runs:
             if runs:
                 documents = feed.wants_documents
-                rows = await self._source.answer(wanted.environment, runs, documents=documents)
-                feed.supply({row.id: Row(row).shown(wanted.skip) for row in rows}, runs)
+                async with self._turns.turn(owner):
+                    rows = await self._source.answer(wanted.environment, runs, documents=documents)
+                    feed.supply(await _shown(rows, wanted.skip), runs)
 
     async def _load(self, wanted: Subscription, owner: Owner) -> Seen:
         """Read a shape. The feed is there first, so that no change is missed meanwhile."""
@@ -188,7 +200,7 @@ class Feeds:
         feed.use()
         loading = feed.loading
         if loading is None:
-            loading = feed.loading = asyncio.create_task(self._filled(wanted, feed), name="oncue-realtime-fill")
+            loading = feed.loading = asyncio.create_task(self._filled(wanted, feed, owner), name="oncue-realtime-fill")
             # Should all who wait for it have left, nobody hears of its failure.
             loading.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Whoever came first may leave: the others need the rows all the same.
@@ -198,9 +210,11 @@ class Feeds:
             raise NotFound(f"no run {ids.show(ids.RUN, wanted.shape.run)} in this environment")
         return seen
 
-    async def _filled(self, wanted: Subscription, feed: Feed) -> Seen:
+    async def _filled(self, wanted: Subscription, feed: Feed, owner: Owner) -> Seen:
         try:
-            runs = await self._source.shape(wanted.environment, wanted.shape, documents=feed.wants_documents)
+            async with self._turns.turn(owner):
+                runs = await self._source.shape(wanted.environment, wanted.shape, documents=feed.wants_documents)
+                shown = await _shown(runs, wanted.skip)
         except BaseException:
             self._drop(wanted)
             raise
@@ -208,7 +222,7 @@ class Feeds:
             feed.loading = None
         if isinstance(wanted.shape, BatchRuns) and self._feeds.get(wanted) is feed:
             self._rooms[wanted.environment].link(feed, [run.id for run in runs])
-        seen = feed.fill(runs)
+        seen = feed.fill(runs, shown)
         self.touch(wanted.environment, feed.late)
         feed.late = set()
         return seen
@@ -223,7 +237,7 @@ class Feeds:
             room = Room(wanted.environment, self._source)
             self._rooms[wanted.environment] = room
             self._on_join(wanted.environment)
-        feed = self._feeds[wanted] = Feed(wanted.shape, wanted.skip)
+        feed = self._feeds[wanted] = Feed(wanted.shape, wanted.skip, self._last)
         room.add(feed)
         if self._sweeping is None and not self.closed:
             loop = asyncio.get_running_loop()
@@ -236,6 +250,7 @@ class Feeds:
         if feed is None:
             return
         self._kept.leave(wanted)
+        self._last.drop(feed)
         feed.wake()
         room = self._rooms[wanted.environment]
         room.remove(feed)
@@ -257,3 +272,16 @@ class Feeds:
                 room.check()
         if self._feeds and not self.closed:
             self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+
+async def _shown(rows: Sequence[ShapeRow], skip: Skip) -> dict[uuid.UUID, Shown]:
+    """Encode rows, and let others go on meanwhile."""
+    shown: dict[uuid.UUID, Shown] = {}
+    done = 0
+    for row in rows:
+        each = shown[row.id] = Row(row).shown(skip)
+        done += _BREATH_BYTES // _BREATH_ROWS + len(each)
+        if done >= _BREATH_BYTES:
+            done = 0
+            await asyncio.sleep(0)
+    return shown

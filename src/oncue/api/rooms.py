@@ -30,6 +30,8 @@ _FEW: Final = 16
 """Runs that are read whole without asking first how large they are."""
 _BREATH: Final = 200
 """Feeds that are offered something before anybody else may go on."""
+_BREATH_BYTES: Final = 256 * 1024
+"""Of rows that are encoded for them likewise."""
 _LOOKS: Final = 20
 """Outlines that are looked at likewise, by however many feeds."""
 _RECENT: Final = datetime.timedelta(minutes=5)
@@ -176,12 +178,14 @@ class Room:
         await self._note_changed(outlines)
 
     async def _offer(self, rows: Sequence[ShapeRow], began: float) -> None:
-        offered = 0
+        done = 0
         for row in map(Row, rows):
             for feed in list(self._index.matching(row.run)):
+                before = row.encoded_bytes
                 self._offer_one(feed, row, began)
-                offered += 1
-                if offered % _BREATH == 0:
+                done += _BREATH_BYTES // _BREATH + row.encoded_bytes - before
+                if done >= _BREATH_BYTES:
+                    done = 0
                     await asyncio.sleep(0)
 
     def _offer_one(self, feed: Feed, row: Row, began: float) -> None:

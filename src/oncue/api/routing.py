@@ -112,7 +112,9 @@ class Api(BaseRoute):
         if isinstance(answer.body, AsyncIterator):
             await answers.send_pieces(call, send, answer)
         else:
-            await answers.send_answer(send, answer)
+            # Whose it is, is known once he is; before that there are refusals only.
+            owner = call.owner if found.route.authenticated and hasattr(call, "caller") else None
+            await answers.send_whole(call, send, answer, owner)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:  # noqa: ANN401 - Starlette's signature
         """Refuse: these routes have no names."""

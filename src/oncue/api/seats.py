@@ -102,8 +102,8 @@ def _remove(places: dict[Owner, dict[T, None]], owner: Owner, member: T) -> None
 K = TypeVar("K")
 
 
-def count_down(counts: Counter[K], key: K) -> None:
-    """Count one less, and forget who has none left."""
-    counts[key] -= 1
+def count_down(counts: Counter[K], key: K, number: int = 1) -> None:
+    """Count so many less, and forget who has none left."""
+    counts[key] -= number
     if not counts[key]:
         del counts[key]

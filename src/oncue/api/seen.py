@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from oncue.api import electric
 from oncue.api.electric import Row, Shown, Skip
+from oncue.api.last_rows import LastRows
 from oncue.api.shapes import OneRun, Shape, TaggedRuns
 from oncue.engine.realtime import Outline, ShapeRow
 from oncue.protocol import limits
@@ -39,7 +40,6 @@ class Feed:
 
     Attributes:
         state: The number that stands for all rows as they were offered last.
-        last: The row, where the shape is one run.
         loading: The read that fills it, while there is one.
         late: Runs that were read while it was being filled, and that have to be read again.
         used_at: When a client was there last, by the event loop's clock.
@@ -48,14 +48,14 @@ class Feed:
     """
 
     __slots__ = (
-        "_base", "_floor", "_forget_at", "_pending", "_pending_bytes", "_prints", "_readers", "_unfinished", "_unread",
-        "_waiting", "filled_at", "last", "late", "linked", "loading", "shape", "skip", "state", "used_at",
+        "_base", "_floor", "_forget_at", "_last", "_pending", "_pending_bytes", "_prints", "_readers", "_unfinished",
+        "_unread", "_waiting", "filled_at", "late", "linked", "loading", "shape", "skip", "state", "used_at",
     )  # fmt: skip
 
-    def __init__(self, shape: Shape, skip: Skip) -> None:
+    def __init__(self, shape: Shape, skip: Skip, last: "LastRows[Feed]") -> None:
         self.shape, self.skip = shape, skip
+        self._last = last
         self.state = self._base = 0
-        self.last: Shown | None = None
         self.loading: asyncio.Task[Seen] | None = None
         self.used_at = self.filled_at = 0.0
         self.late: set[uuid.UUID] = set()
@@ -69,6 +69,11 @@ class Feed:
         self._unread: set[uuid.UUID] = set()
         self._readers = 0
         self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def last(self) -> Shown | None:
+        """The row, where the shape is one run and it is kept."""
+        return self._last.get(self)
 
     @property
     def is_loading(self) -> bool:
@@ -106,16 +111,16 @@ class Feed:
         """Note that a client is there."""
         self.used_at = asyncio.get_running_loop().time()
 
-    def fill(self, rows: Sequence[ShapeRow]) -> Seen:
-        """Begin anew with all rows there are."""
-        shown = {row.id: Row(row).shown(self.skip) for row in rows}
+    def fill(self, rows: Sequence[ShapeRow], shown: Mapping[uuid.UUID, Shown]) -> Seen:
+        """Begin anew with all rows there are, and with how they are shown."""
         self._prints = {run: each.fingerprint for run, each in shown.items()}
         self._unfinished = {run for run, each in shown.items() if not each.has_ended}
         self.state = self._base = electric.total(self._prints.values())
         self._clear()
         self.filled_at = asyncio.get_running_loop().time()
         if isinstance(self.shape, OneRun):
-            self.last = next(iter(shown.values()), None)
+            for row in shown.values():
+                self._last.put(self, row)
         is_full = isinstance(self.shape, TaggedRuns) and len(rows) >= limits.MAX_REALTIME_ROWS
         self._floor = (min(shown), max(row.created_at for row in rows)) if is_full else None
         self.wake()
@@ -136,7 +141,7 @@ class Feed:
         else:
             self._unfinished.add(run)
         if isinstance(self.shape, OneRun):
-            self.last = shown
+            self._last.put(self, shown)
         else:
             self._keep(run, shown)
             if len(self._prints) > self._forget_at:
@@ -144,20 +149,28 @@ class Feed:
         self.wake()
 
     def can_tell(self, state: int | None) -> bool:
-        """Whether what changed since a state is here."""
-        return self.last is not None or state in {self.state, self._base}
+        """Whether what changed since a state is here, or known by its id.
+
+        Of one run that is the row, which may be seen twice.
+        """
+        return (isinstance(self.shape, OneRun) and bool(self._prints)) or state in {self.state, self._base}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Collection[uuid.UUID]]:
         """Let somebody read the runs that changed and of which no row was kept; what comes meanwhile is kept."""
         self._readers += 1
         try:
-            yield frozenset(self._unread)
+            is_gone = isinstance(self.shape, OneRun) and self.last is None
+            yield frozenset(self._prints if is_gone else self._unread)
         finally:
             self._readers -= 1
 
     def supply(self, shown: Mapping[uuid.UUID, Shown], asked: Collection[uuid.UUID]) -> None:
         """Take in rows that were asked for; those that are gone are not missed."""
+        if isinstance(self.shape, OneRun):
+            for row in shown.values():
+                self._last.put(self, row)
+            return
         for run in self._unread.intersection(asked):
             self._unread.discard(run)
             if run in shown:
@@ -166,8 +179,9 @@ class Feed:
 
     def take(self) -> list[Shown]:
         """Return what changed, and count it as seen."""
-        if self.last is not None:
-            return [self.last]
+        if isinstance(self.shape, OneRun):
+            last = self.last
+            return [] if last is None else [last]
         found = list(self._pending.values())
         self._clear()
         self._base = self.state

@@ -25,6 +25,7 @@ from oncue.api.settings import ServerSettings
 from oncue.api.signing import Signer
 from oncue.api.sources import Source
 from oncue.api.tails import Tails
+from oncue.api.unread import Unread
 from oncue.api.upkeep import Upkeep
 from oncue.api.wakeups import CHANNEL, Wakeups
 from oncue.engine import environments, rate_limits, run_streams, signing_keys, triggering, upkeep
@@ -108,6 +109,7 @@ class Services:
             on_streamed=self._touch_streams,
             on_missed=self._refresh,
         )
+        self.unread = Unread()
         self.tails = Tails(
             read_tail=self._read_tail,
             read_chunks=self._read_chunks,

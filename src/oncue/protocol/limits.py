@@ -82,6 +82,12 @@ MAX_SUBSCRIPTIONS: Final = 10_000
 MAX_TOKEN_SUBSCRIPTIONS: Final = 2_000
 """Of these what one public access token may have, so that one that got about does not take them all."""
 
+MAX_TOKEN_UNREAD_BYTES: Final = 32 * 1024 * 1024
+"""Large answers that may be on their way to the bearers of one public access token, from one server."""
+
+MAX_UNREAD_BYTES: Final = 256 * 1024 * 1024
+"""The same of all public access tokens together."""
+
 MAX_STREAM_READERS: Final = 10_000
 """Readers of streams that one server has; none of its environments has more than it leaves to others."""
 
