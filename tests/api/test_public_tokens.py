@@ -50,6 +50,16 @@ async def test_token_is_made_as_the_contract_says(client: Client) -> None:
     }
 
 
+@pytest.mark.parametrize("column", ["payloads", "tags", "status", "createdAt", ""])
+async def test_column_that_could_not_be_hidden_is_refused(shared_client: Client, column: str) -> None:
+    body = {"scopes": ["read:runs"], "realtime": {"skipColumns": ["payload", column]}}
+
+    reply = await shared_client.post(MINT, body)
+
+    assert reply.status == 400
+    assert reply.body["error"].startswith(f"realtime.skipColumns[1]: found {column!r}; expected any of startedAt, ")
+
+
 async def test_claims_of_every_token_can_be_asked_for(client: Client, prod_client: Client) -> None:
     assert (await client.post("/api/v1/auth/jwt/claims")).body == {"sub": "1", "pub": True}
     assert (await prod_client.post("/api/v1/auth/jwt/claims")).body == {"sub": "2", "pub": True}

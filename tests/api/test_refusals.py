@@ -28,6 +28,10 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", TRIGGER, b"", 400, "the body is empty; expected JSON"),
     ("POST", TRIGGER, b'{"payload": ', 400, "the body is not valid JSON"),
     ("POST", TRIGGER, b'{"options": {"queue": "\xff"}}', 400, "the body is not valid JSON"),
+    ("POST", TRIGGER, b'{"payload": "\\ud83d"}', 400, "the body holds half of a surrogate pair, such as \\ud800"),
+    ("POST", TRIGGER, b'{"payload": "\\ude00 \\ud83d\\ude00"}', 400, "the body holds half of a surrogate pair"),
+    ("POST", TRIGGER, b'{"payload": "\\ud83d\\ude00" 1}', 400, "the body is not valid JSON"),
+    ("POST", TRIGGER, b'{"options": {"tags": "\\ud83d"}}', 400, "the body holds half of a surrogate pair"),
     ("POST", TRIGGER, b"[]", 400, "the body: expected object, got array"),
     ("POST", TRIGGER, {"options": {"maxAttempts": "x"}}, 400, "options.maxAttempts: expected int, got str"),
     ("POST", TRIGGER, {"options": {"maxAttempts": 0}}, 400, "options.maxAttempts"),
@@ -119,6 +123,13 @@ async def test_missing_or_wrong_key_is_told_what_to_send(
     assert (reply.status, reply.body["code"]) == (401, "unauthorized")
     assert words in reply.body["error"]
     assert "send Authorization: Bearer tr_" in reply.body["error"]
+    assert "from a page in a browser a public access token" in reply.body["error"]
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.body["title"], reply.body["status"], reply.body["detail"]) == (
+        "Unauthorized",
+        401,
+        reply.body["error"],
+    )
 
 
 async def test_long_body_is_refused_with_size_and_limit(database_url: str) -> None:

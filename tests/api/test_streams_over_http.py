@@ -273,6 +273,29 @@ async def test_chunk_that_is_too_large_is_refused(client: Client) -> None:
     assert (await client.post(written(run), b"1\n" + large + b"\n")).status == 413
 
 
+@pytest.mark.parametrize(
+    ("bad", "status", "message"),
+    [(b"\xff", 400, "chunk 7 is not UTF-8"), (b"x" * 600_000, 413, "chunk 7 is too large")],
+)
+async def test_chunks_before_a_bad_one_are_stored(client: Client, bad: bytes, status: int, message: str) -> None:
+    run = await client.trigger("add")
+    headers = {"X-Client-Id": "w", "X-Resume-From-Chunk": "5"}
+
+    refused = await client.post(written(run), b"1\n2\n" + bad + b"\n3\n", headers=headers)
+    await finished(client, run)
+
+    assert (refused.status, refused.body["error"][: len(message)]) == (status, message)
+    async with reading(client, run, "words") as events:
+        assert [event.data for event in await events.rest()] == [1, 2]
+
+
+async def test_reader_with_little_time_gets_no_comments(client: Client) -> None:
+    run = await client.trigger("add")
+    for _ in range(3):
+        async with reading(client, run, "words", timeout_seconds="1") as events:
+            assert await events.next() is None
+
+
 async def test_stream_of_parent_and_root_is_written_from_below(client: Client) -> None:
     root = await client.trigger("add")
     child = await client.trigger("add", parentRunId=root)

@@ -147,6 +147,7 @@ def test_child_gets_changes_and_loses_what_is_taken(monkeypatch: pytest.MonkeyPa
         ("", ("*",)),
         ("*", ("*",)),
         ("none", ()),
+        ("https://App.Example.com:8443", ("https://app.example.com:8443",)),
         ("https://a.example.com, http://localhost:5173", ("https://a.example.com", "http://localhost:5173")),
     ],
 )
@@ -164,7 +165,6 @@ def test_pages_are_taken_from_the_environment(
         "app.example.com",
         "https://a/",
         "https://a/b",
-        "https://A.com",
         "https://*.a.com",
         "a b",
         ",",

@@ -154,6 +154,16 @@ async def test_values_before_one_that_cannot_be_written_are_sent(run: Run) -> No
     assert "a value of type object cannot be written as JSON" in result.error.message
 
 
+async def test_value_that_is_too_large_is_named_by_its_place(run: Run) -> None:
+    handle = await tasks.trigger("large-words", 3, max_attempts=1)
+
+    async with asyncio.timeout(LONG_S):
+        assert [value async for value in streams.read(handle, "words")] == [0, 1, 2]
+        result = await handle.result(LONG_S)
+    assert not result.ok
+    assert "value 3 of the stream 'words', counted from 0, has 600,002 bytes as JSON" in result.error.message
+
+
 @pytest.mark.parametrize("task_id", ["appended-words", "sync-appended-words"])
 async def test_appended_values_are_read_in_order(run: Run, task_id: str) -> None:
     handle = await tasks.trigger(task_id, ["a", "", "3", "line\nline\r\n"])
@@ -185,7 +195,7 @@ async def test_children_write_to_streams_of_those_above(run: Run) -> None:
     assert result == [3, 3]
     assert found == {
         ("root", "own"): ["without a parent", 0, 1, 2],
-        ("root", "from below"): ["from the last", 0, 1, 2],
+        ("root", "from below"): ["from the last", "by its metadata", 0, 1, 2],
         ("child", "own"): [],
         ("child", "from below"): ["from the parent's child"],
         ("grandchild", "own"): [0, 1, 2],

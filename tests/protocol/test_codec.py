@@ -50,7 +50,7 @@ def test_float_that_json_cannot_say_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"NaN", b'"\\ud800"', b"[" * 100_000 + b"]" * 100_000])
 def test_document_that_could_not_be_read_back_is_refused(text: bytes) -> None:
-    with pytest.raises(BadRequest, match="payload is"):
+    with pytest.raises(BadRequest, match=r"payload (is|holds half of a surrogate)"):
         codec.checked(text, "payload")
 
 

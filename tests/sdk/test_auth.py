@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from oncue import PermissionDenied, auth, task, tasks
+from oncue import FollowedRun, PermissionDenied, auth, task, tasks
+from oncue.protocol import columns
 
 from .conftest import FakeApi, Reply
 
@@ -63,7 +64,7 @@ async def test_things_are_named_by_what_has_their_id(api: FakeApi) -> None:
 async def test_time_of_a_token_is_a_span_or_a_moment(api: FakeApi, given: Any, sent: Any) -> None:
     api.prepare(ROUTE, MADE)
     if given == 0.5:
-        with pytest.raises(ValueError, match="expected 1 second to 30 days"):
+        with pytest.raises(ValueError, match="expected a span from 1 second to 30 days"):
             await auth.create_public_token(["read:runs"], expiration_time=given)
         return
 
@@ -82,6 +83,25 @@ async def test_what_is_hidden_and_counts_once_is_sent(api: FakeApi) -> None:
         "oneTimeUse": True,
         "realtime": {"skipColumns": ["payload"]},
     }
+
+
+def test_columns_are_named_as_runs_that_are_followed_have_them(api: FakeApi) -> None:
+    api.prepare(ROUTE, MADE)
+    named = ["tags", "finished_at", "duration_ms", "runTags", "completedAt"]
+
+    auth.sync.create_public_token(["read:runs"], realtime={"skip_columns": named})
+
+    hidden = ["runTags", "completedAt", "usageDurationMs", "runTags", "completedAt"]
+    assert api.seen[0].json["realtime"] == {"skipColumns": hidden}
+
+
+def test_every_field_that_can_be_hidden_has_a_column() -> None:
+    shown = {"id", "status", "task_identifier", "created_at", "updated_at"}
+    states = {name for name in FollowedRun.__struct_fields__ if name.startswith("is_")} - {"is_test"}
+    addresses = {"payload_presigned_url", "output_presigned_url"}
+
+    assert set(FollowedRun.__struct_fields__) - shown - states - addresses <= set(auth._COLUMNS)
+    assert set(auth._COLUMNS.values()) == set(columns.OPTIONAL)
 
 
 async def test_tokens_that_trigger_count_once_unless_said(api: FakeApi) -> None:
@@ -151,10 +171,12 @@ def test_blank_tasks_are_refused_at_the_call(api: FakeApi, blank: Any) -> None:
         ({"realtime": {"skip": ["payload"]}}, TypeError),
         ({"realtime": {"skip_columns": "payload"}}, TypeError),
         ({"realtime": {"skip_columns": [1]}}, TypeError),
+        ({"realtime": {"skip_columns": ["payload", "payloads"]}}, ValueError),
+        ({"realtime": {"skip_columns": ["status"]}}, ValueError),
     ],
 )
 def test_other_arguments_are_checked_at_the_call(api: FakeApi, arguments: Any, raised: type[Exception]) -> None:
-    with pytest.raises(raised, match="is not"):
+    with pytest.raises(raised, match="is no"):
         auth.sync.create_public_token(["read:runs"], **arguments)
     assert api.seen == []
 

@@ -15,9 +15,9 @@ from oncue.protocol.errors import (
     UnprocessableRequest,
 )
 from oncue.protocol.triggers import TriggerRequest
-from oncue.sdk import answers, requests
+from oncue.sdk import answers, requests, retrying
 from oncue.sdk.answers import Answer, NoAnswer
-from oncue.sdk.requests import ITEM_STREAMS, JSON_CALLS, OPEN_STREAMS
+from oncue.sdk.retrying import ITEM_STREAMS, JSON_CALLS, OPEN_STREAMS, PATIENT
 from oncue.sdk.settings import Settings
 
 WHERE = Settings("http://localhost:3030", "tr_dev_sk_secret")
@@ -103,7 +103,7 @@ def test_refused_key_is_told_where_to_get_one() -> None:
     ],
 )
 def test_json_calls_wait_as_the_contract_says(reply: Answer | NoAnswer, attempt: int, wait: float | None) -> None:
-    assert requests.wait_before_retry(reply, attempt, JSON_CALLS, 0.5) == (wait and pytest.approx(wait))
+    assert retrying.wait_before_retry(reply, attempt, JSON_CALLS, 0.5) == (wait and pytest.approx(wait))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_json_calls_wait_as_the_contract_says(reply: Answer | NoAnswer, attempt:
     [(answer(500), 1, 1.5), (answer(500), 3, 6.0), (answer(429, retry_after="9"), 1, 9.0), (answer(500), 5, None)],
 )
 def test_item_streams_wait_with_jitter(reply: Answer, attempt: int, wait: float | None) -> None:
-    assert requests.wait_before_retry(reply, attempt, ITEM_STREAMS, 0.5) == wait
+    assert retrying.wait_before_retry(reply, attempt, ITEM_STREAMS, 0.5) == wait
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,25 @@ def test_item_streams_wait_with_jitter(reply: Answer, attempt: int, wait: float 
     ],
 )
 def test_named_waits_of_open_streams_are_no_attempts(reply: Answer | NoAnswer, *, counts: bool) -> None:
-    assert requests.counts_as_attempt(reply, OPEN_STREAMS) is counts
-    assert requests.counts_as_attempt(reply, ITEM_STREAMS)
-    assert requests.counts_as_attempt(reply, JSON_CALLS)
+    assert retrying.counts_as_attempt(reply, OPEN_STREAMS) is counts
+    assert retrying.counts_as_attempt(reply, ITEM_STREAMS)
+    assert retrying.counts_as_attempt(reply, JSON_CALLS)
+
+
+@pytest.mark.parametrize(
+    ("reply", "counts"),
+    [
+        (NoAnswer(OSError("refused"), 100.0), False),
+        (answer(503), False),
+        (answer(502), False),
+        (answer(500), True),
+        (answer(429, retry_after="9"), True),
+    ],
+)
+def test_what_a_run_sends_waits_for_the_server(reply: Answer | NoAnswer, *, counts: bool) -> None:
+    assert retrying.counts_as_attempt(reply, PATIENT) is counts
+    assert retrying.wait_before_retry(reply, 5_000, PATIENT, 0.5, counted=0) == 5.0
+    assert retrying.wait_before_retry(reply, 5, PATIENT, 0.5, counted=5) is None
 
 
 def test_waits_never_exceed_thirty_seconds() -> None:

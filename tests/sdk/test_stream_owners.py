@@ -1,15 +1,57 @@
-"""Streams of a run and of those above it: whose one may write to."""
+"""Streams of a run and of those above it: whose one may write to, and what."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from oncue import streams
-from tests.sdk.conftest import FakeRun
+from oncue import PayloadTooLarge, ServerError, streams
+from tests.sdk.conftest import FakeApi, FakeRun, Reply, SetClock
 
 
 @pytest.mark.parametrize("function", [streams.pipe, streams.append, streams.sync.pipe, streams.sync.append])
 def test_unknown_owner_of_a_stream_is_refused(inside: FakeRun, function: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"target='brother' is not accepted; expected 'self', 'parent' or 'root'"):
         function("words", [1], target="brother")
+
+
+@pytest.mark.parametrize("function", [streams.pipe, streams.sync.pipe])
+@pytest.mark.parametrize("value", ["hello", b"bytes", {"a": 1}, 5, None])
+def test_one_value_is_not_taken_for_several(inside: FakeRun, function: Callable[..., Any], value: Any) -> None:
+    with pytest.raises(
+        TypeError, match=rf"values is one value \({type(value).__name__}\); expected several, as a list"
+    ):
+        function("words", value)
+
+
+@pytest.mark.parametrize("function", [streams.append, streams.sync.append])
+def test_appended_value_has_its_limit(api: FakeApi, inside: FakeRun, function: Callable[..., Any]) -> None:
+    with pytest.raises(PayloadTooLarge, match="a value of the stream 'words' has 600,002 bytes as JSON, and 524,288"):
+        done = function("words", "x" * 600_000)
+        asyncio.run(done)
+    assert api.seen == []
+
+
+def test_sent_value_has_its_limit(api: FakeApi) -> None:
+    with pytest.raises(PayloadTooLarge, match="a value for the input stream 'chat' has 2,000,002 bytes as JSON"):
+        streams.sync.send("run_1", "chat", "x" * 2_000_000)
+    assert api.seen == []
+
+
+def test_value_waits_for_a_server_that_is_away(api: FakeApi, clock: SetClock, inside: FakeRun) -> None:
+    away = [Reply(503, {"error": "stopping", "code": "unavailable"})] * 30
+    api.prepare("POST /realtime/v1/streams/", *away, Reply(200, {"ok": True}))
+
+    streams.sync.append("words", 1)
+
+    assert len(api.seen) == 31
+    assert max(clock.slept) == 5
+
+
+def test_server_that_fails_over_a_value_is_given_up(api: FakeApi, clock: SetClock, inside: FakeRun) -> None:
+    api.prepare("POST /realtime/v1/streams/", *[Reply(500, {"error": "broken", "code": "server_error"})] * 6)
+
+    with pytest.raises(ServerError, match="broken"):
+        streams.sync.append("words", 1)
+    assert len(api.seen) == 5

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from oncue import FollowedRun, runs
+from oncue import ConnectionFailed, FollowedRun, runs, streams
 from oncue.protocol import codec
-from oncue.sdk import run_rows
+from oncue.sdk import run_rows, settings
 
 from .conftest import FakeApi, Reply, SetClock
 
@@ -165,3 +165,14 @@ def test_status_of_a_newer_server_counts_as_queued() -> None:
 
 def test_payload_that_is_not_of_its_type_is_none() -> None:
     assert run_rows.run(row(payload="[1]", payloadType=codec.SUPER_JSON)).payload is None
+
+
+@pytest.mark.parametrize("follow", [lambda: runs.sync.subscribe("run_1"), lambda: streams.sync.read("run_1", "words")])
+def test_server_that_was_never_there_is_given_up(clock: SetClock, follow: Callable[[], Iterator[Any]]) -> None:
+    settings.configure(api_url="http://127.0.0.1:1", secret_key="tr_dev_sk_" + "0" * 24)
+    try:
+        with pytest.raises(ConnectionFailed, match=r"no answer from http://127\.0\.0\.1:1"):
+            next(follow())
+    finally:
+        settings.reset()
+    assert clock.slept == pytest.approx([1.0, 1.6, 2.56, 4.096])

@@ -39,6 +39,8 @@ _SEND_SECONDS: Final = 60.0
 _PIECE_BYTES: Final = 64 * 1024
 ABORT: Final = "oncue.abort"
 """In a request's scope, from whoever serves: drops its connection with what has not been sent."""
+_PROBLEM: Final = b"application/problem+json"
+_ABOUT: Final = "about:blank"
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -51,6 +53,17 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """What of the request is wrong; of a refusal for want of rights."""
     type: str | None = None
     """The kind of refusal, likewise."""
+
+
+class UnauthorizedBody(msgspec.Struct, frozen=True):
+    """What is wrong with the credentials, as a problem of RFC 9457 and as ``ErrorBody`` says it."""
+
+    title: str
+    status: int
+    type: str
+    detail: str
+    error: str
+    code: str
 
 
 class RateLimitBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -170,6 +183,13 @@ def _without_rights(message: str) -> Answer:
     return Answer(body, HTTPStatus.FORBIDDEN, (_NO_RETRY,))
 
 
+def _without_credentials(message: str) -> Answer:
+    # Source: wire contract §1.5.
+    status = HTTPStatus.UNAUTHORIZED
+    body = UnauthorizedBody(status.phrase, status, _ABOUT, message, error=message, code=Unauthorized.code)
+    return Answer(body, status, (_NO_RETRY,), _PROBLEM)
+
+
 def rate_limited(message: str, standing: Standing) -> Answer:
     """Return the answer that says when to come back; its rate-limit headers are those of every answer."""
     seconds = max(1, math.ceil(standing.wait_s))
@@ -177,7 +197,7 @@ def rate_limited(message: str, standing: Standing) -> Answer:
     body = RateLimitBody(
         title=status.phrase,
         status=status,
-        type="about:blank",
+        type=_ABOUT,
         detail=message,
         reset=standing.reset_ms,
         limit=standing.limit,
@@ -186,7 +206,7 @@ def rate_limited(message: str, standing: Standing) -> Answer:
         error=message,
         code=RateLimited.code,
     )
-    return Answer(body, status, ((b"retry-after", b"%d" % seconds),), b"application/problem+json")
+    return Answer(body, status, ((b"retry-after", b"%d" % seconds),), _PROBLEM)
 
 
 def rate_limit_headers(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
@@ -203,6 +223,8 @@ def from_error(error: Exception, *, method: str, path: str) -> Answer:
     match error:
         case PermissionDenied():
             return _without_rights(error.message)
+        case Unauthorized():
+            return _without_credentials(error.message)
         case Unavailable():
             return refusal(error.status, error.message, error.code, headers=(_RETRY_AFTER,))
         case ApiError(status=status) if status:

@@ -31,7 +31,10 @@ _UNKNOWN_SECONDS: Final = 1.0
 _MOST: Final = 10_000
 _FULL_STOPS: Final = 2
 """Of a JWT; a secret key has none."""
-_ADVICE: Final = "send Authorization: Bearer tr_<env>_sk_..., the secret key of an environment (TRIGGER_SECRET_KEY)"
+_ADVICE: Final = (
+    "send Authorization: Bearer tr_<env>_sk_..., the secret key of an environment (TRIGGER_SECRET_KEY); from a page in "
+    "a browser a public access token, which your server makes, and never the key"
+)
 
 Find = Callable[[bytes], Awaitable[KeyHolder | None]]
 """Look a key up by its SHA-256."""
@@ -111,7 +114,10 @@ class Keys:
         claims = await self._signer.verify(token)
         holder = await self._by_id.get(claims.key)
         if holder is None or str(holder.id) != claims.sub:
-            raise Unauthorized("the public access token counts no more: the API key that asked for it was revoked")
+            raise Unauthorized(
+                "the public access token counts no more: the API key that asked for it was revoked; "
+                "have your server make another one"
+            )
         return Caller(holder.environment, holder.key_id, _token(token, claims))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import Receive
 
 from oncue.api.calls import Call
+from oncue.protocol import codec
 from oncue.protocol.errors import ApiError, BadRequest, ConnectionFailed, PayloadTooLarge
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, what: str = "the bo
     except RecursionError:
         raise BadRequest(f"{what} is nested too deeply; expected fewer than about 1,000 levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{what} is not valid JSON: {error}") from None
+        raise BadRequest(codec.not_json(body, what, error)) from None
     if b"\\u0000" in body:
         _refuse_nul(value, "")
     return value

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from oncue.engine.realtime import ShapeRow
-from oncue.protocol import codec, durations, ids, packets
+from oncue.protocol import codec, columns, durations, ids, packets
 
 Skip: TypeAlias = frozenset[str]
 """Columns that a subscriber does not want."""
@@ -59,7 +59,7 @@ COLUMNS: Final[dict[str, dict[str, str | int]]] = {
 ``leftOut`` is ours: it names, with commas between, columns that are null here though the run has them.
 """
 
-REQUIRED: Final[Skip] = frozenset({"id", "friendlyId", "taskIdentifier", "status", "createdAt", "updatedAt"})
+REQUIRED: Final[Skip] = frozenset(COLUMNS).difference(columns.OPTIONAL)
 """Clients fail without these."""
 
 DOCUMENTS: Final[Skip] = frozenset({"payload", "output"})

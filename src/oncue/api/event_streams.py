@@ -19,6 +19,8 @@ from oncue.engine.run_streams import Chunk
 
 PING_SECONDS: Final = 10.0
 """So that nobody on the way takes an idle connection for a dead one. Source: wire contract §6.4."""
+_SHORTEST_SECONDS: Final = 0.001
+"""So that a timer that is early is not asked again and again."""
 
 
 class EventStream:
@@ -53,17 +55,21 @@ class EventStream:
         if self._tells_place:
             self._tells_place = False
             return b"id: 0-%d\n\n" % (self._reader.at - 1)
-        found = await self._reader.next(self._wait_s())
-        now = time.monotonic()
-        if now >= self._checked + PING_SECONDS:
-            await self._check()
-            self._checked = now
-        if found:
-            self._arrived = now
-            return _events(found)
-        if found is None or (self._timeout_s is not None and now >= self._arrived + self._timeout_s):
-            raise StopAsyncIteration
-        return b": ping\n\n"
+        while True:
+            found = await self._reader.next(self._wait_s())
+            now = time.monotonic()
+            is_due = now >= self._checked + PING_SECONDS
+            if is_due:
+                await self._check()
+                self._checked = now
+            if found:
+                self._arrived = now
+                return _events(found)
+            if found is None or (self._timeout_s is not None and now >= self._arrived + self._timeout_s):
+                raise StopAsyncIteration
+            # Else it was woken for nothing, or a moment before its time.
+            if is_due:
+                return b": ping\n\n"
 
     async def aclose(self) -> None:
         """Read no more."""
@@ -71,9 +77,10 @@ class EventStream:
 
     def _wait_s(self) -> float:
         """Return how long it is until a comment is due, or the end."""
-        if self._timeout_s is None:
-            return PING_SECONDS
-        return max(0.0, min(PING_SECONDS, self._arrived + self._timeout_s - time.monotonic()))
+        due = self._checked + PING_SECONDS
+        if self._timeout_s is not None:
+            due = min(due, self._arrived + self._timeout_s)
+        return max(_SHORTEST_SECONDS, due - time.monotonic())
 
 
 def _events(chunks: Sequence[Chunk]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
-from oncue.api.answers import ErrorBody, RateLimitBody
+from oncue.api.answers import ErrorBody, RateLimitBody, UnauthorizedBody
 from oncue.api.routing import Route
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -32,7 +32,7 @@ _COMMON_ERRORS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERRO
 
 def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     """Return the OpenAPI document of a table."""
-    described: list[Any] = [ErrorBody, RateLimitBody]
+    described: list[Any] = [ErrorBody, UnauthorizedBody, RateLimitBody]
     for route in routes:
         described += [type_ for type_ in (route.body, route.lines, route.answer) if type_ is not None]
     twins = _Twins()
@@ -94,10 +94,8 @@ def _responses(route: Route[Any], schema_of: Any) -> dict[str, Any]:  # noqa: AN
     }
     unauthorized = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) if route.authenticated else ()
     for status in sorted({*_COMMON_ERRORS, *route.errors, *unauthorized}):
-        responses[str(status.value)] = {
-            "description": status.phrase,
-            "content": {_JSON: {"schema": schema_of(ErrorBody)}},
-        }
+        type_, body = (_PROBLEM, UnauthorizedBody) if status == HTTPStatus.UNAUTHORIZED else (_JSON, ErrorBody)
+        responses[str(status.value)] = {"description": status.phrase, "content": {type_: {"schema": schema_of(body)}}}
     if route.is_rate_limited or HTTPStatus.TOO_MANY_REQUESTS in route.errors:
         status = HTTPStatus.TOO_MANY_REQUESTS
         told = {"retry-after": "seconds", **_RATE_LIMIT_HEADERS}

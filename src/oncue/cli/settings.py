@@ -230,7 +230,8 @@ def cors_origins() -> tuple[str, ...]:
     text = _value(CORS_ORIGINS) or CORS_ORIGINS.default
     if text == "none":
         return ()
-    found = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    # As browsers send them.
+    found = tuple(origin.strip().lower() for origin in text.split(",") if origin.strip())
     for origin in found or (text,):
         if origin != CORS_ORIGINS.default and not _is_origin(origin):
             raise SettingsError(
@@ -240,8 +241,8 @@ def cors_origins() -> tuple[str, ...]:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether a browser would send just this: lower case, no path, no default port, nothing beyond ASCII."""
-    is_sent_so = text.isascii() and text == text.lower() and _DEFAULT_PORT.fullmatch(text) is None
+    """Whether a browser would send just this: no path, no default port, nothing beyond ASCII."""
+    is_sent_so = text.isascii() and _DEFAULT_PORT.fullmatch(text) is None
     return is_sent_so and _ORIGIN.fullmatch(text) is not None
 
 

@@ -165,7 +165,10 @@ def read_max_duration(option: float | None) -> datetime.timedelta | None:
     if option is None:
         return None
     if not 0 < option <= _INT4:
-        raise BadRequest(f"options.maxDuration: found {option}; expected seconds, 5 to {_INT4:,}")
+        raise BadRequest(
+            f"options.maxDuration: found {option}; expected seconds, more than 0 and up to {_INT4:,}; "
+            "fewer than 5 count as 5"
+        )
     return datetime.timedelta(seconds=max(option, _MAX_DURATION_FLOOR))
 
 

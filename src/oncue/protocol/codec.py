@@ -10,6 +10,7 @@ Source: wire contract §1.8.
 
 import decimal
 import math
+import re
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,10 @@ NOTHING: Final = msgspec.Raw()
 """An absent document, false in a condition: Structs leave a field that is this very object out of their JSON."""
 
 _decode: Final = msgspec.json.Decoder().decode
+
+_LONE_SURROGATE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 
 
 def encode(value: object) -> bytes:
@@ -81,8 +86,14 @@ def _read(document: bytes | msgspec.Raw, field: str) -> object:
         message = f"{field} is nested too deeply; expected fewer than about 1,000 levels"
         raise BadRequest(message) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"{field} is not valid JSON: {error}"
-        raise BadRequest(message) from None
+        raise BadRequest(not_json(bytes(document), field, error)) from None
+
+
+def not_json(text: bytes, field: str, error: Exception) -> str:
+    """Say why a text is no JSON that could be read."""
+    if _LONE_SURROGATE.search(text):
+        return f"{field} holds half of a surrogate pair, such as \\ud800, which is no character; send whole ones"
+    return f"{field} is not valid JSON: {error}"
 
 
 def document(value: msgspec.Raw, type_: str | None) -> tuple[bytes | None, str]:

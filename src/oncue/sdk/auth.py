@@ -79,7 +79,8 @@ def create_public_token(
         expiration_time: How long it counts (``"1h"``, seconds, a timedelta), or until when (an aware datetime); at most
             30 days. 15 minutes unless said.
         one_time_use: It makes one run or one batch.
-        realtime: ``{"skip_columns": [...]}``: what subscriptions with it are not shown.
+        realtime: ``{"skip_columns": [...]}``: what subscriptions with it are not shown, by the names that
+            ``FollowedRun`` has: ``payload``, ``output``, ``metadata``, ``tags``, ``error`` and others.
 
     Raises:
         TypeError: There is no such action or type.
@@ -257,9 +258,15 @@ def _expiration(value: object) -> str | int | None:
         if value.tzinfo is None:
             raise ValueError(f"expiration_time={value!r} is not accepted; expected an aware datetime")
         return math.floor(value.timestamp())
-    span = durations.read(value, "expiration_time")
+    try:
+        span = durations.read(value, "expiration_time")
+    except ValueError:
+        span = datetime.timedelta()
     if not 1 <= span.total_seconds() <= limits.MAX_PUBLIC_TOKEN_LIFETIME_S:
-        raise ValueError(f"expiration_time={value!r} is not accepted; expected 1 second to 30 days")
+        raise ValueError(
+            f'expiration_time={value!r} is not accepted; expected a span from 1 second to 30 days, such as "15m" or a '
+            "timedelta, or an aware datetime"
+        )
     # A span, so that the server's clock counts and not this machine's.
     return f"{math.ceil(span.total_seconds())}s"
 
@@ -268,10 +275,46 @@ def _realtime(value: object) -> Realtime | None:
     match value:
         case None:
             return None
-        case {"skip_columns": [*columns], **others} if not others and all(isinstance(each, str) for each in columns):
-            return Realtime(columns)
+        case {"skip_columns": [*named], **others} if not others:
+            return Realtime([_column(each) for each in named])
         case _:
             raise TypeError(f'realtime={value!r} is not accepted; expected {{"skip_columns": ["payload", ...]}}')
 
+
+def _column(name: object) -> str:
+    """Return what the wire calls a column; a name that is not known would leave it shown to everybody."""
+    if not isinstance(name, str):
+        raise TypeError(f"skip_columns: {name!r} is no text; expected any of {', '.join(_COLUMNS)}")
+    for field, column in _COLUMNS.items():
+        if name in {field, column}:
+            return column
+    raise ValueError(f"skip_columns: {name!r} is none that can be left out; expected any of {', '.join(_COLUMNS)}")
+
+
+_COLUMNS: Final = {
+    "started_at": "startedAt",
+    "delayed_until": "delayUntil",
+    "queued_at": "queuedAt",
+    "expired_at": "expiredAt",
+    "finished_at": "completedAt",
+    "number": "number",
+    "duration_ms": "usageDurationMs",
+    "cost_in_cents": "costInCents",
+    "base_cost_in_cents": "baseCostInCents",
+    "is_test": "isTest",
+    "ttl": "ttl",
+    "payload": "payload",
+    "payload_type": "payloadType",
+    "metadata": "metadata",
+    "metadata_type": "metadataType",
+    "output": "output",
+    "output_type": "outputType",
+    "tags": "runTags",
+    "streams": "realtimeStreams",
+    "error": "error",
+    "idempotency_key": "idempotencyKey",
+    "left_out": "leftOut",
+}
+"""Columns by the names of the fields of ``FollowedRun``; some it does not have, and official clients do."""
 
 sync: Final = BlockingAuth()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 10.0
 ASYNC_CONNECTIONS: Final = 100
-THREAD_CONNECTIONS: Final = 32
+THREAD_CONNECTIONS: Final = 100
 """Kept open between calls; more threads than this open connections of their own for a moment."""
 SILENCE_S: Final = 60.0
 """A peer that sends nothing for so long is taken for dead."""

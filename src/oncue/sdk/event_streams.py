@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from oncue.sdk import flows, requests, settings
+from oncue.sdk import execution, flows, requests, retrying, settings
 from oncue.sdk.answers import Answer, NoAnswer
-from oncue.sdk.requests import HttpRequest, Policy
+from oncue.sdk.requests import HttpRequest
+from oncue.sdk.retrying import Policy
 
 _ENDLESS: Final = Policy(attempts=1_000_000_000, first_s=0.1, factor=2.0, longest_s=5.0, jitter=True)
-_SLOWEST: Final = 10
 _END: Final = re.compile(rb"\r?\n\r?\n")
 
 
@@ -41,6 +41,8 @@ class EventStream:
         self._last_id: str | None = None
         self._rest = b""
         self._failures = 0
+        # An address at which nobody has ever answered is more likely a wrong one; but a run has a server.
+        self._is_patient = execution.current.get() is not None
         self._where = settings.current()
 
     def request(self) -> HttpRequest:
@@ -56,7 +58,7 @@ class EventStream:
 
     def take(self, piece: bytes) -> list[Any]:
         """Return the values of the events that a piece completes."""
-        self._failures = 0
+        self._failures, self._is_patient = 0, True
         *whole, self._rest = _END.split(self._rest + piece)
         return [value for event in whole for value in self._values(event)]
 
@@ -66,9 +68,11 @@ class EventStream:
         Raises:
             ApiError: That would not help.
         """
-        self._failures = min(self._failures + 1, _SLOWEST)
+        self._failures += 1
+        self._is_patient |= isinstance(reply, Answer)
+        policy = _ENDLESS if self._is_patient else retrying.JSON_CALLS
         draw = random.random()  # noqa: S311 - spreads load
-        wait = requests.wait_before_retry(reply, self._failures, _ENDLESS, draw)
+        wait = retrying.wait_before_retry(reply, self._failures, policy, draw)
         if wait is None:
             raise flows.failure(reply, self._where)
         return wait

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from oncue.protocol.errors import CallerCancelled, ConnectionFailed, LeaseLost, RunCancelled, RunLost
-from oncue.sdk import answers, requests, settings
+from oncue.sdk import answers, requests, retrying, settings
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.connections import CALLS, TRANSFERS, Kind
 from oncue.sdk.requests import Call
@@ -110,7 +110,7 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
     Raises:
         ApiError: The store refused, or could not be reached.
     """
-    reply = yield from _repeated(request, requests.TRANSFERS, None, TRANSFER_TIMEOUT_S, by=TRANSFERS)
+    reply = yield from _repeated(request, retrying.TRANSFERS, None, TRANSFER_TIMEOUT_S, by=TRANSFERS)
     if _is_good(reply):
         return reply
     if isinstance(reply, NoAnswer):
@@ -121,20 +121,22 @@ def transfer(request: requests.HttpRequest, what: str) -> Flow[Answer]:
 
 def _repeated(
     request: requests.HttpRequest,
-    policy: requests.Policy,
+    policy: retrying.Policy,
     until: float | None,
     timeout_s: float,
     *,
     by: Kind = CALLS,
 ) -> Flow[Answer | NoAnswer]:
     """Send a request until it is answered well, or sending it again would not help."""
-    attempt = 0
+    attempt = counted = 0
     while True:
         reply: Answer | NoAnswer = yield Send(request, timeout_s, by)
         if _is_good(reply):
             return reply
-        attempt += requests.counts_as_attempt(reply, policy)
-        wait = requests.wait_before_retry(reply, attempt, policy, random.random())  # noqa: S311 - spreads load
+        attempt += 1
+        counted += retrying.counts_as_attempt(reply, policy)
+        draw = random.random()  # noqa: S311 - spreads load
+        wait = retrying.wait_before_retry(reply, attempt, policy, draw, counted=counted)
         if wait is None or (until is not None and reply.at + wait > until):
             return reply
         yield Sleep(wait)

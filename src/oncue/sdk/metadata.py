@@ -162,12 +162,27 @@ def refresh() -> Coroutine[Any, Any, None]:
     return _flush("metadata.refresh", blocking=False, refresh=True)
 
 
-class BlockingMetadata:
-    """``metadata.sync``: the functions that wait, blocking the thread of a plain function."""
+class BlockingChanges:
+    """``metadata.sync.parent`` and ``metadata.sync.root``: what waits, blocking the thread of a plain function."""
+
+    def __init__(self, target: streams.Target) -> None:
+        """Name the run whose streams are written to."""
+        self._target: streams.Target = target
 
     def stream(self, key: str, values: Iterable[Any]) -> int:
-        """Send what an iterable yields as a stream of the run: ``metadata.sync.stream("rows", rows())``."""
-        return streams.sync.pipe(key, values)
+        """Send what an iterable yields as a stream of the run: ``metadata.sync.root.stream("rows", rows())``."""
+        return streams.sync.pipe(key, values, target=self._target)
+
+
+class BlockingMetadata(BlockingChanges):
+    """``metadata.sync``: the functions that wait, blocking the thread of a plain function."""
+
+    parent: Final = BlockingChanges("parent")
+    root: Final = BlockingChanges("root")
+
+    def __init__(self) -> None:
+        """Write to the run itself."""
+        super().__init__("self")
 
     def flush(self) -> None:
         """Wait until every change made so far is stored: ``metadata.sync.flush()``."""

@@ -19,43 +19,13 @@ import msgspec
 from oncue.protocol import bulk_actions, metadata, packets, public_tokens, runs, tokens, triggers, work
 from oncue.protocol.errors import ApiError
 from oncue.sdk import settings
-from oncue.sdk.answers import Answer, NoAnswer, reset_at
+from oncue.sdk.answers import Answer
+from oncue.sdk.retrying import ITEM_STREAMS, JSON_CALLS, PATIENT, Policy
 
 T = TypeVar("T")
 
 API_VERSION: Final = "2025-07-16"
 """Selects the status vocabulary of wire contract §4.1."""
-
-
-class Policy(NamedTuple):
-    """When a call is sent again, and after how long. Source: wire contract §1.3."""
-
-    attempts: int = 5
-    first_s: float = 1.0
-    factor: float = 1.6
-    longest_s: float = 30.0
-    jitter: bool = False
-    heeds_retry_after: bool = False
-    waits_out_limits: bool = False
-    """Whether a refusal by a rate limit that says until when counts as no attempt."""
-
-    def backoff_s(self, attempt: int, draw: float) -> float:
-        """Return how many seconds to wait after an attempt; ``draw``, 0 to 1, stretches it where there is jitter."""
-        stretch = 1.0 + draw if self.jitter else 1.0
-        return min(self.longest_s, stretch * self.first_s * self.factor ** (attempt - 1))
-
-
-JSON_CALLS: Final = Policy()
-ITEM_STREAMS: Final = Policy(factor=2.0, jitter=True, heeds_retry_after=True)
-OPEN_STREAMS: Final = ITEM_STREAMS._replace(waits_out_limits=True)
-"""Of a stream without end, which no limit lets through at once: it takes as long as that asks for."""
-
-TRANSFERS: Final = Policy(first_s=0.5, factor=2.0, longest_s=5.0, jitter=True)
-"""Documents to the object store and from there."""
-
-
-_PASSING: Final = frozenset({408, 409, 429})
-"""Statuses that pass, besides the server's own failures."""
 
 
 class Call(NamedTuple, Generic[T]):
@@ -213,12 +183,15 @@ def add_tags(run_id: str, tags: list[str]) -> Call[None]:
 def send_chunks(path: str, lines: bytes, *, writer: str, first: int) -> Call[None]:
     """Send chunks of a stream (wire contract §6.4); those that were stored before are left out."""
     headers = {"X-Client-Id": writer, "X-Resume-From-Chunk": str(first)}
-    return Call("POST", path, lambda _: None, lines, content_type="application/x-ndjson", headers=headers)
+    return Call(
+        "POST", path, lambda _: None, lines, policy=PATIENT, content_type="application/x-ndjson", headers=headers
+    )
 
 
 def append_chunk(path: str, document: bytes, *, part: str) -> Call[None]:
     """Append one chunk to a stream (wire contract §6.4)."""
-    return Call("POST", f"{path}/append", lambda _: None, document, headers={"X-Part-Id": part})
+    headers = {"X-Part-Id": part}
+    return Call("POST", f"{path}/append", lambda _: None, document, policy=PATIENT, headers=headers)
 
 
 def send_input(run_id: str, key: str, document: bytes, *, part: str) -> Call[None]:
@@ -299,59 +272,12 @@ def parsed(call: Call[T], answer: Answer) -> T:
         raise ApiError(f"{message}; expected an oncue server at {settings.API_URL}", status=answer.status) from error
 
 
-def wait_before_retry(reply: Answer | NoAnswer, attempt: int, policy: Policy, draw: float) -> float | None:
-    """Return how many seconds to wait before a call is sent again, or None where it is not.
-
-    Args:
-        reply: What became of the attempt.
-        attempt: Its number, from 1.
-        policy: Of the call.
-        draw: Random, 0 to 1; stretches the wait where the policy or a rate limit asks for it.
-    """
-    if attempt >= policy.attempts or (isinstance(reply, Answer) and not _may_help(reply)):
-        return None
-    if isinstance(reply, Answer) and reply.status == 429:  # noqa: PLR2004 - Too Many Requests
-        limited = _rate_limit_wait(reply, policy, draw)
-        if limited is not None:
-            return limited
-    return policy.backoff_s(attempt, draw)
-
-
-def counts_as_attempt(reply: Answer | NoAnswer, policy: Policy) -> bool:
-    """Return whether what became of an attempt is counted against the policy's attempts."""
-    if not policy.waits_out_limits or isinstance(reply, NoAnswer) or reply.status != 429:  # noqa: PLR2004 - as above
-        return True
-    # A wait of nothing, as a faulty proxy may ask for, would never end.
-    return not (_rate_limit_wait(reply, policy, 0.0) or 0.0) > 0.0
-
-
 @functools.cache
 def version() -> str:
     """Return the version of the installed package."""
     import importlib.metadata
 
     return importlib.metadata.version("oncue")
-
-
-def _may_help(answer: Answer) -> bool:
-    """Return whether the same request may fare better later: the server says so, or its status does."""
-    match answer.headers.get("x-should-retry"):
-        case "true":
-            return True
-        case "false":
-            return False
-        case _:
-            return answer.status in _PASSING or answer.status >= 500  # noqa: PLR2004 - the class, as HTTP has it
-
-
-def _rate_limit_wait(answer: Answer, policy: Policy, draw: float) -> float | None:
-    ends_at = reset_at(answer)
-    if ends_at is not None and ends_at.timestamp() > answer.at:
-        return ends_at.timestamp() - answer.at + draw
-    seconds = answer.headers.get("retry-after", "")
-    if policy.heeds_retry_after and seconds.isdecimal():
-        return float(seconds)
-    return None
 
 
 def _trigger_answer(answer: Answer) -> TriggerAnswer:

@@ -175,9 +175,10 @@ def subscribe(run: RunRef) -> AsyncIterator[FollowedRun]:
 
     The server tells of a change within milliseconds, and with it all that is shown: nothing more is asked, but for what
     is kept in the object store. What ``retrieve`` alone shows is not there: see ``FollowedRun``. A server that cannot
-    be reached is asked again without end. Changes in quick succession may be seen as one.
+    be reached any more is asked again without end. Changes in quick succession may be seen as one.
 
     Raises:
+        ConnectionFailed: No server was there to begin with.
         NotFound: There is no such run in this environment.
 
     Example::

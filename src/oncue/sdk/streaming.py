@@ -19,7 +19,7 @@ from oncue.protocol import ids
 from oncue.protocol.errors import ApiError, BatchTriggerError
 from oncue.protocol.triggers import CreateBatchRequest
 from oncue.protocol.work import ChildResult
-from oncue.sdk import filling, flows, option_values, packets, requests, transport, triggering
+from oncue.sdk import filling, flows, option_values, packets, requests, retrying, transport, triggering
 from oncue.sdk.callee import Callee
 from oncue.sdk.execution import Execution
 from oncue.sdk.filling import AnyBatchResult
@@ -252,7 +252,7 @@ def _poured(
 
 def _sent(batch_id: str, lines: bytes, count: int) -> Flow[None]:
     try:
-        yield from flows.exchange(requests.fill_batch(batch_id, lines, policy=requests.OPEN_STREAMS))
+        yield from flows.exchange(requests.fill_batch(batch_id, lines, policy=retrying.OPEN_STREAMS))
     except ApiError as error:
         at = yield from flows.now()
         message = f"could not send the items up to {count:,} of batch {batch_id}"

@@ -20,13 +20,13 @@ Life of a run, this module's part::
 """
 
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import quote
 
 from oncue.protocol import codec, limits, names
-from oncue.protocol.errors import OutsideTaskError
+from oncue.protocol.errors import OutsideTaskError, PayloadTooLarge
 from oncue.sdk import connections, execution, flows, requests, transport
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.event_streams import EventStream
@@ -38,6 +38,8 @@ Target: TypeAlias = Literal["self", "parent", "root"]
 
 _TOGETHER_S: Final = 0.02
 """How long a value waits for others to be sent with; nobody sees that as a pause."""
+_WRAPPED: Final = len('{"data":}')
+"""Around a value for an input stream, which counts against its limit."""
 
 
 def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any], *, target: Target = "self") -> Coroutine[Any, Any, int]:
@@ -55,7 +57,10 @@ def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any], *, target: Target
     Raises:
         OutsideTaskError: No run is executing here.
         ValueError: ``key`` or ``target`` makes no sense, or a value cannot be written as JSON.
-        PayloadTooLarge: A value is larger than 512 KB.
+        TypeError: ``values`` is one value, such as a text or a dict, and not several.
+        PayloadTooLarge: A value is larger than 512 KB; those before it are sent.
+
+    While the server is away it waits; a value whose answer was lost is stored once.
 
     Example::
 
@@ -66,8 +71,8 @@ def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any], *, target: Target
         await streams.pipe("words", words())
     """
     patience_s = _TOGETHER_S if isinstance(values, AsyncIterable) else 0.0
-    path = _path("streams.pipe", key, target)
-    return transport.start(_sent(path, Source(values, patience_s=patience_s)), "streams.pipe")
+    path, source = _path("streams.pipe", key, target), Source(_several(values), patience_s=patience_s)
+    return transport.start(_sent(path, key, source), "streams.pipe")
 
 
 def append(key: str, value: object, *, target: Target = "self") -> Coroutine[Any, Any, None]:
@@ -77,7 +82,7 @@ def append(key: str, value: object, *, target: Target = "self") -> Coroutine[Any
 
         await streams.append("progress", {"page": number, "of": total})
     """
-    return transport.start(_appended(_path("streams.append", key, target), value), "streams.append")
+    return transport.start(_appended(_path("streams.append", key, target), key, value), "streams.append")
 
 
 def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
@@ -91,6 +96,7 @@ def read(run: RunRef, key: str, *, latest: bool = False) -> AsyncIterator[Any]:
         latest: Begin with the next value that comes, not with the first.
 
     Raises:
+        ConnectionFailed: No server was there to begin with.
         NotFound: There is no such run in this environment.
 
     Example::
@@ -167,11 +173,13 @@ class BlockingStreams:
         """Send what an iterable yields: ``streams.sync.pipe("rows", rows())``."""
         if isinstance(values, AsyncIterable):
             raise TypeError(f"values is an async iterable ({type(values).__name__}); expected an iterable with .sync")
-        return transport.run(_sent(_path("streams.sync.pipe", key, target), Source(values, patience_s=0.0)))
+        return transport.run(
+            _sent(_path("streams.sync.pipe", key, target), key, Source(_several(values), patience_s=0.0))
+        )
 
     def append(self, key: str, value: object, *, target: Target = "self") -> None:
         """Send one value: ``streams.sync.append("progress", 3)``."""
-        transport.run(_appended(_path("streams.sync.append", key, target), value))
+        transport.run(_appended(_path("streams.sync.append", key, target), key, value))
 
     def read(self, run: RunRef, key: str, *, latest: bool = False) -> Iterator[Any]:
         """Read a stream of a run: ``for word in streams.sync.read(handle, "words"): ...``."""
@@ -200,13 +208,23 @@ def _values_blocking(stream: EventStream) -> Iterator[Any]:
         transport.clock.sleep(stream.pause_after(ended))
 
 
-def _sent(path: str, source: Source) -> Flow[int]:
+def _several(values: Iterable[Any] | AsyncIterable[Any]) -> Iterable[Any] | AsyncIterable[Any]:
+    """Refuse one value that could be taken for several: the letters of a text are hardly meant."""
+    if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable | AsyncIterable):
+        raise TypeError(
+            f"values is one value ({type(values).__name__}); expected several, as a list or an iterable; "
+            "for one use streams.append(key, value)"
+        )
+    return values
+
+
+def _sent(path: str, key: str, source: Source) -> Flow[int]:
     # By its name and their places the server knows chunks that it has already.
     writer, count = uuid.uuid4().hex, 0
     try:
         while True:
             chunk = yield Pull(source)
-            lines, unwritable = _lines(chunk.items)
+            lines, unwritable = _lines(key, count, chunk.items)
             if lines:
                 yield from flows.exchange(requests.send_chunks(path, b"".join(lines), writer=writer, first=count))
                 count += len(lines)
@@ -220,23 +238,40 @@ def _sent(path: str, source: Source) -> Flow[int]:
         source.close()
 
 
-def _lines(values: Iterable[Any]) -> tuple[list[bytes], ValueError | None]:
+def _lines(key: str, first: int, values: Iterable[Any]) -> tuple[list[bytes], ValueError | PayloadTooLarge | None]:
     """Write values, up to the first that cannot be written; those before it are sent all the same."""
     lines: list[bytes] = []
-    for value in values:
+    for number, value in enumerate(values, first):
         try:
-            lines.append(_document(value) + b"\n")
-        except ValueError as error:
+            lines.append(_chunk(f"value {number} of the stream {key!r}, counted from 0,", value) + b"\n")
+        except (ValueError, PayloadTooLarge) as error:
             return lines, error
     return lines, None
 
 
-def _appended(path: str, value: object) -> Flow[None]:
-    yield from flows.exchange(requests.append_chunk(path, _document(value), part=uuid.uuid4().hex))
+def _appended(path: str, key: str, value: object) -> Flow[None]:
+    document = _chunk(f"a value of the stream {key!r}", value)
+    yield from flows.exchange(requests.append_chunk(path, document, part=uuid.uuid4().hex))
+
+
+def _chunk(what: str, value: object) -> bytes:
+    """Write a value that is sent from a run."""
+    return _held_to(limits.MAX_CHUNK_BYTES, what, _document(value))
+
+
+def _held_to(limit: int, what: str, document: bytes) -> bytes:
+    if len(document) > limit:
+        raise PayloadTooLarge(
+            f"{what} has {len(document):,} bytes as JSON, and {limit:,} is the limit; "
+            "send it in parts, or keep it elsewhere and send where it is"
+        )
+    return document
 
 
 def _given(run: RunRef, key: str, value: object) -> Flow[None]:
-    return flows.exchange(requests.send_input(run_id_of(run), _checked(key), _document(value), part=uuid.uuid4().hex))
+    most = limits.MAX_INPUT_BYTES - _WRAPPED
+    document = _held_to(most, f"a value for the input stream {_checked(key)!r}", _document(value))
+    return flows.exchange(requests.send_input(run_id_of(run), key, document, part=uuid.uuid4().hex))
 
 
 def _input(function: str, key: str) -> EventStream:

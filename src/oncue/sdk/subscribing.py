@@ -19,11 +19,11 @@ from urllib.parse import quote
 import msgspec
 
 from oncue.protocol.errors import ApiError, ConnectionFailed, RateLimited, ServerError
-from oncue.sdk import flows, packets, requests, run_rows, settings, transport
+from oncue.sdk import execution, flows, packets, requests, retrying, run_rows, settings, transport
 from oncue.sdk.answers import Answer, NoAnswer
 from oncue.sdk.connections import HELD
 from oncue.sdk.flows import Flow, Send, Sleep
-from oncue.sdk.requests import Policy
+from oncue.sdk.retrying import Policy
 from oncue.sdk.run import FollowedRun, Run
 from oncue.sdk.run_rows import RunRow
 
@@ -33,8 +33,6 @@ _TIMEOUT_S: Final = flows.TRANSFER_TIMEOUT_S
 """For an answer with the payloads of 1,000 runs; a server that says nothing for 60 seconds is given up then."""
 _ENDLESS: Final = Policy(attempts=1_000_000_000, first_s=0.1, factor=1.3, longest_s=10.0, jitter=True)
 """Source: wire contract §1.3."""
-_SLOWEST: Final = 40
-"""Failures in a row after which the pause grows no more; a power beyond would be no float."""
 _REFETCH: Final = 409
 _BEGINNING: Final = "-1"
 _KEPT_BYTES: Final = 32 * 1024 * 1024
@@ -52,19 +50,23 @@ class Subscription:
         self._offset, self._handle, self._cursor = _BEGINNING, "", ""
         self._is_live = False
         self._failures = 0
+        # An address at which nobody has ever answered is more likely a wrong one; but a run has a server.
+        self._is_patient = execution.current.get() is not None
         self._payloads = _Payloads()
 
     def changed(self) -> Flow[Sequence[RunRow]]:
         """Return the runs that changed, as soon as there are some or the server has held the request for long enough.
 
         Raises:
-            ApiError: The server refuses; a server that cannot be reached is asked again without end.
+            ApiError: The server refuses. One that cannot be reached any more is asked again without end; one that
+                never could be is given up, as by any call.
             SettingsError: There is no key.
         """
         where = settings.current()
         while True:
             request = requests.http_request(self._call(), where)
             reply: Answer | NoAnswer = yield Send(request, _TIMEOUT_S, HELD)
+            self._is_patient |= isinstance(reply, Answer)
             if isinstance(reply, Answer) and reply.status == 200:  # noqa: PLR2004 - OK
                 return self._taken(reply)
             wait = self._wait_after(reply)
@@ -95,13 +97,14 @@ class Subscription:
 
     def _wait_after(self, reply: Answer | NoAnswer) -> float | None:
         """Return how many seconds to wait before asking again; None where that would not help."""
-        self._failures = min(self._failures + 1, _SLOWEST)
+        self._failures += 1
         draw = random.random()  # noqa: S311 - spreads load
         if isinstance(reply, Answer) and reply.status == _REFETCH:
             self._handle = reply.headers.get("electric-handle", "")
             self._offset, self._is_live = _BEGINNING, False
             return _ENDLESS.backoff_s(self._failures, draw)
-        return requests.wait_before_retry(reply, self._failures, _ENDLESS, draw)
+        policy = _ENDLESS if self._is_patient else retrying.JSON_CALLS
+        return retrying.wait_before_retry(reply, self._failures, policy, draw)
 
     def _call(self) -> requests.Call[None]:
         query = [("log", "full"), ("offset", self._offset), *self._query]
@@ -223,5 +226,5 @@ def _patiently(call: requests.Call[Value]) -> Flow[Value]:
         try:
             return (yield from flows.exchange(call))
         except _PASSING:
-            failures = min(failures + 1, _SLOWEST)
+            failures += 1
             yield Sleep(_ENDLESS.backoff_s(failures, random.random()))  # noqa: S311 - spreads load

@@ -62,6 +62,11 @@ async def unwritable_words(payload: int) -> int:
 
 
 @task
+async def large_words(payload: int) -> int:
+    return await streams.pipe("words", [*range(payload), "x" * 600_000, "never"])
+
+
+@task
 async def staged(payload: list[str]) -> str:
     """Go through stages, each behind a gate."""
     for number, gate in enumerate(payload):
@@ -88,4 +93,5 @@ async def child_words(payload: int) -> int:
 def grandchild_words(payload: int) -> int:
     streams.sync.append("from below", "from the parent's child", target="parent")
     streams.sync.append("from below", "from the last", target="root")
+    metadata.sync.root.stream("from below", ["by its metadata"])
     return metadata.sync.stream("own", range(payload))

@@ -8,7 +8,7 @@ from typing import Final
 
 from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
-from oncue.protocol import limits, scopes
+from oncue.protocol import columns, limits, scopes
 from oncue.protocol.errors import BadRequest
 from oncue.protocol.public_tokens import CommonClaims, PublicTokenRequest, PublicTokenResponse
 
@@ -61,6 +61,12 @@ def _check(request: PublicTokenRequest) -> None:
             raise BadRequest(
                 f"scopes[{at}]: found {scope[:60]!r}, which would allow nothing; expected admin, action:type or "
                 f"action:type:id, with one of the actions {', '.join(scopes.ACTIONS)}"
+            )
+    for at, column in enumerate(() if request.realtime is None else request.realtime.skip_columns):
+        # What is not hidden though it was to be is shown to everybody who has the token.
+        if column not in columns.OPTIONAL:
+            raise BadRequest(
+                f"realtime.skipColumns[{at}]: found {column[:60]!r}; expected any of {', '.join(columns.OPTIONAL)}"
             )
 
 

@@ -23,7 +23,7 @@ from oncue.api.routing import Route
 from oncue.engine import run_streams
 from oncue.engine.run_streams import Name, Target
 from oncue.protocol import ids, limits, names
-from oncue.protocol.errors import BadRequest, PayloadTooLarge, Unavailable
+from oncue.protocol.errors import ApiError, BadRequest, PayloadTooLarge, Unavailable
 from oncue.protocol.streams import ChunksTaken, StreamRegistered
 
 _GROUP: Final = 64
@@ -76,8 +76,11 @@ async def ingest(call: Call, _: None) -> Answer:
     run = await _target(call, _whose(call))
     async with aclosing(_groups(bodies.lines(call.receive, limits.MAX_CHUNK_BYTES))) as groups:
         async for lines in groups:
-            chunks = [(part + number, _json(line)) for number, line in enumerate(lines)]
-            await _store(call, run, key, chunks, writer)
+            chunks, refused = _chunks(lines, part)
+            if chunks:
+                await _store(call, run, key, chunks, writer)
+            if refused is not None:
+                raise refused
             part += len(chunks)
     return Answer(ChunksTaken())
 
@@ -95,7 +98,7 @@ async def append(call: Call, _: None) -> Answer:
     key, part = key_of(call), name_of(call, b"x-part-id", uuid.uuid4().hex)
     run = await _target(call, _whose(call))
     body = await bodies.read(call, limits.MAX_CHUNK_BYTES)
-    await _store(call, run, key, [(0, _json(Line(1, body)))], f"part:{part}")
+    await _store(call, run, key, [(0, _json(Line(1, body), 0))], f"part:{part}")
     return Answer(ChunksTaken())
 
 
@@ -174,14 +177,25 @@ def _whose(call: Call) -> Target:
     return _TARGETS[found]
 
 
-def _json(line: Line) -> str:
+def _chunks(lines: Sequence[Line], first: int) -> tuple[list[tuple[int, str]], ApiError | None]:
+    """Number lines, up to the first that is no chunk; those before it count all the same."""
+    chunks: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, first):
+        try:
+            chunks.append((number, _json(line, number)))
+        except (BadRequest, PayloadTooLarge) as error:
+            return chunks, error
+    return chunks, None
+
+
+def _json(line: Line, number: int) -> str:
     """Return a chunk as JSON in one line; what is no JSON is a text."""
     if line.is_cut:
-        raise PayloadTooLarge(f"chunk {line.number} is too large; the limit is {limits.MAX_CHUNK_BYTES:,} bytes")
+        raise PayloadTooLarge(f"chunk {number} is too large; the limit is {limits.MAX_CHUNK_BYTES:,} bytes")
     try:
         text = line.text.decode()
     except UnicodeDecodeError:
-        raise BadRequest(f"chunk {line.number} is not UTF-8") from None
+        raise BadRequest(f"chunk {number} is not UTF-8; those before it were taken") from None
     try:
         msgspec.json.decode(line.text)
         return msgspec.json.format(text, indent=-1)
