@@ -47,6 +47,16 @@ async def test_items_take_options_of_their_own(client: Client) -> None:
     assert (await client("queues.retrieve", {"type": "custom", "name": "second"}))["concurrencyLimit"] == 3
 
 
+async def test_batch_in_one_request_is_taken_from_older_clients(each_client: Client) -> None:
+    items = [{"payload": {"number": number}, "options": {"tags": ["whole"]}} for number in range(3)]
+
+    batch = await each_client("batches.whole", {"id": "my-task", "items": items})
+
+    assert set(batch["handle"]) == {"id", "runCount", "publicAccessToken"}
+    assert (batch["handle"]["runCount"], batch["status"]) == (3, "COMPLETED")
+    assert batch["outputs"] == [{"number": number} for number in range(3)]
+
+
 async def test_async_iterable_becomes_a_batch(each_client: Client) -> None:
     batch = await each_client("batches.streamed", {"id": "my-task", "count": 12})
 

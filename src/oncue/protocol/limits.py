@@ -20,6 +20,12 @@ MAX_BATCH_ITEMS: Final = 1_000
 MAX_OPEN_BATCH_ITEMS: Final = 100_000_000
 """Items of a batch whose number is not known when it is created: of a stream."""
 
+MAX_WHOLE_BATCH_ITEMS: Final = 500
+"""Items of a batch that come with the request that makes it. Source: wire contract §2.5."""
+
+MAX_WHOLE_BATCH_BYTES: Final = 1024 * 1024
+"""Body of that request. Source: wire contract §2.5."""
+
 MAX_BULK_RUN_IDS: Final = 500
 """Runs that a bulk action can name one by one. Source: wire contract §2.7."""
 

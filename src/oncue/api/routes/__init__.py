@@ -25,6 +25,7 @@ from oncue.api.routes import (
     tasks,
     traces,
     waitpoints,
+    whole_batches,
     work,
 )
 from oncue.api.routing import Route
@@ -32,6 +33,7 @@ from oncue.api.routing import Route
 _DESCRIBED: Final[tuple[Route[Any], ...]] = (
     *tasks.ROUTES,
     *batches.ROUTES,
+    *whole_batches.ROUTES,
     *runs.ROUTES,
     *results.ROUTES,
     *run_changes.ROUTES,

@@ -1,5 +1,6 @@
 // Batches, of each kind that a backend can make.
 
+import { apiClientManager } from "@trigger.dev/core/v3";
 import { batch, runs, task, tasks } from "@trigger.dev/sdk";
 
 async function outcome({ batchId }) {
@@ -53,6 +54,13 @@ export async function streamedByStream({ ids }) {
   });
   const handle = await batch.trigger(items);
   return { handle, ...(await outcome(handle)) };
+}
+
+// As tasks.batchTrigger did before 4.3.1; the package still has it.
+export async function whole({ id, items }) {
+  const client = apiClientManager.clientOrThrow();
+  const handle = await client.batchTriggerV3({ items: items.map((item) => ({ task: id, ...item })) });
+  return { handle, ...(await outcome({ batchId: handle.id })) };
 }
 
 export async function nothing() {
