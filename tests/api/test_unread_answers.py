@@ -77,6 +77,7 @@ async def test_token_may_leave_no_more_unread_than_its_share(
         whole = await client.get(path)
 
     assert (refused.status, refused.body["code"]) == (429, "rate_limited")
+    assert refused.headers["access-control-allow-origin"] == "*"
     assert "bytes of answers to this token are not read yet; read them, then ask again" in refused.body["error"]
     assert len(whole.body) == 13
     async with asyncio.timeout(10):

@@ -41,6 +41,8 @@ ABORT: Final = "oncue.abort"
 """In a request's scope, from whoever serves: drops its connection with what has not been sent."""
 _PROBLEM: Final = b"application/problem+json"
 _ABOUT: Final = "about:blank"
+_FOR_PAGES: Final = frozenset({b"access-control-allow-origin", b"access-control-expose-headers", b"vary"})
+"""Headers by which a page may read an answer, whatever it is."""
 _CURED_BY_TIME: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -107,7 +109,9 @@ async def send_whole(call: Call, send: Send, answer: Answer, owner: Owner | None
             await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer, body)})
             await _send_each(send, _parts(body))
     except RateLimited as error:
-        await send_answer(send, from_error(error, method=call.scope["method"], path=call.scope["path"]))
+        refused = from_error(error, method=call.scope["method"], path=call.scope["path"])
+        for_pages = [header for header in answer.headers if header[0] in _FOR_PAGES]
+        await send_answer(send, refused._replace(headers=(*refused.headers, *for_pages)))
     except ConnectionFailed:
         call.scope.get(ABORT, _nothing)()
 
