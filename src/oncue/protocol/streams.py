@@ -24,3 +24,12 @@ class SendInput(msgspec.Struct, frozen=True):
     """A value for a run that goes on."""
 
     data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class StreamEvent(msgspec.Struct, frozen=True):
+    """A server-sent event of a stream."""
+
+    data: str
+    """A chunk, as JSON in one line; empty in an event that only says where reading begins."""
+    id: str
+    """Milliseconds since 1970 and the chunk's number, with a dash between; sent back as ``Last-Event-ID``."""

@@ -17,7 +17,7 @@ from oncue.engine import run_streams
 from oncue.engine.run_streams import Name
 from oncue.protocol import limits
 from oncue.protocol.errors import BadRequest
-from oncue.protocol.streams import ChunksTaken, SendInput
+from oncue.protocol.streams import ChunksTaken, SendInput, StreamEvent
 
 
 @named_runs.by_any_name
@@ -64,7 +64,7 @@ ROUTES = (
         handle=read,
         summary="Follow what a run is sent as server-sent events",
         needs=access.run_reading,
-        answer=str,
+        answer=StreamEvent,
         media_type=streams.MEDIA_TYPE,
         errors=(HTTPStatus.NOT_FOUND,),
         rate_limited=False,

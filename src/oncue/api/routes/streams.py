@@ -24,7 +24,7 @@ from oncue.engine import run_streams
 from oncue.engine.run_streams import Name, Target
 from oncue.protocol import ids, limits, names
 from oncue.protocol.errors import ApiError, BadRequest, PayloadTooLarge, Unavailable
-from oncue.protocol.streams import ChunksTaken, StreamRegistered
+from oncue.protocol.streams import ChunksTaken, StreamEvent, StreamRegistered
 
 _GROUP: Final = 64
 """Chunks that are stored in one transaction, where they came together."""
@@ -247,7 +247,7 @@ ROUTES = (
         handle=read,
         summary="Follow a stream of a run as server-sent events",
         needs=access.run_reading,
-        answer=str,
+        answer=StreamEvent,
         media_type=MEDIA_TYPE,
         errors=(HTTPStatus.NOT_FOUND,),
         rate_limited=False,
