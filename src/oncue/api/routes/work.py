@@ -140,6 +140,7 @@ ROUTES = (
         rate_limited=False,
         body=Announcement,
         answer=Welcome,
+        errors=(HTTPStatus.UNPROCESSABLE_ENTITY,),
     ),
     Route(
         method="POST",
