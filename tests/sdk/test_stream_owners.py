@@ -1,13 +1,15 @@
 """Streams of a run and of those above it: whose one may write to, and what."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from oncue import PayloadTooLarge, ServerError, streams
 from tests.sdk.conftest import FakeApi, FakeRun, Reply, SetClock
+
+TAKEN = Reply(200, {"ok": True})
 
 
 @pytest.mark.parametrize("function", [streams.pipe, streams.append, streams.sync.pipe, streams.sync.append])
@@ -41,7 +43,7 @@ def test_sent_value_has_its_limit(api: FakeApi) -> None:
 
 def test_value_waits_for_a_server_that_is_away(api: FakeApi, clock: SetClock, inside: FakeRun) -> None:
     away = [Reply(503, {"error": "stopping", "code": "unavailable"})] * 30
-    api.prepare("POST /realtime/v1/streams/", *away, Reply(200, {"ok": True}))
+    api.prepare("POST /realtime/v1/streams/", *away, TAKEN)
 
     streams.sync.append("words", 1)
 
@@ -55,3 +57,24 @@ def test_server_that_fails_over_a_value_is_given_up(api: FakeApi, clock: SetCloc
     with pytest.raises(ServerError, match="broken"):
         streams.sync.append("words", 1)
     assert len(api.seen) == 5
+
+
+def test_values_of_a_list_are_sent_together(api: FakeApi, inside: FakeRun) -> None:
+    api.prepare("POST /realtime/v1/streams/", *[TAKEN] * 3)
+
+    assert streams.sync.pipe("words", list(range(2_500))) == 2_500
+
+    assert [len(seen.lines) for seen in api.seen] == [1_000, 1_000, 500]
+
+
+def test_values_that_are_made_are_sent_one_by_one(api: FakeApi, inside: FakeRun) -> None:
+    api.prepare("POST /realtime/v1/streams/", *[TAKEN] * 3)
+    sent_before = []
+
+    def made() -> Iterator[int]:
+        for number in range(3):
+            yield number
+            sent_before.append(len(api.seen))
+
+    assert streams.sync.pipe("words", made()) == 3
+    assert sent_before == [1, 2, 3]

@@ -20,7 +20,7 @@ Life of a run, this module's part::
 """
 
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sized
 from contextlib import aclosing, closing
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import quote
@@ -70,8 +70,7 @@ def pipe(key: str, values: Iterable[Any] | AsyncIterable[Any], *, target: Target
 
         await streams.pipe("words", words())
     """
-    patience_s = _TOGETHER_S if isinstance(values, AsyncIterable) else 0.0
-    path, source = _path("streams.pipe", key, target), Source(_several(values), patience_s=patience_s)
+    path, source = _path("streams.pipe", key, target), _source(values)
     return transport.start(_sent(path, key, source), "streams.pipe")
 
 
@@ -173,9 +172,7 @@ class BlockingStreams:
         """Send what an iterable yields: ``streams.sync.pipe("rows", rows())``."""
         if isinstance(values, AsyncIterable):
             raise TypeError(f"values is an async iterable ({type(values).__name__}); expected an iterable with .sync")
-        return transport.run(
-            _sent(_path("streams.sync.pipe", key, target), key, Source(_several(values), patience_s=0.0))
-        )
+        return transport.run(_sent(_path("streams.sync.pipe", key, target), key, _source(values)))
 
     def append(self, key: str, value: object, *, target: Target = "self") -> None:
         """Send one value: ``streams.sync.append("progress", 3)``."""
@@ -208,14 +205,21 @@ def _values_blocking(stream: EventStream) -> Iterator[Any]:
         transport.clock.sleep(stream.pause_after(ended))
 
 
-def _several(values: Iterable[Any] | AsyncIterable[Any]) -> Iterable[Any] | AsyncIterable[Any]:
-    """Refuse one value that could be taken for several: the letters of a text are hardly meant."""
+def _source(values: Iterable[Any] | AsyncIterable[Any]) -> Source:
+    """Return where values come from.
+
+    Those of a list are there, and are sent many at a time. Those of any other iterable are made while it is asked for
+    them, so each is sent before that goes on.
+
+    Raises:
+        TypeError: It is one value, which could be taken for several: the letters of a text are hardly meant.
+    """
     if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable | AsyncIterable):
         raise TypeError(
             f"values is one value ({type(values).__name__}); expected several, as a list or an iterable; "
             "for one use streams.append(key, value)"
         )
-    return values
+    return Source(values, patience_s=_TOGETHER_S if isinstance(values, AsyncIterable | Sized) else 0.0)
 
 
 def _sent(path: str, key: str, source: Source) -> Flow[int]:
