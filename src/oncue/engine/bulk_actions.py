@@ -55,6 +55,7 @@ class ActionRow(msgspec.Struct, frozen=True):
 
 _sql = queries.load("bulk_actions")
 _choose = _sql.none("choose")
+_choose_in_progress = _sql.none("choose_in_progress")
 _choose_named = _sql.none("choose_named")
 _insert_action = _sql.none("insert_action")
 _show = _sql.maybe("show", ActionRow)
@@ -94,7 +95,8 @@ async def _chosen(tx: Tx, environment: Environment, action: uuid.UUID, wish: New
     if wish.query.is_scheduled:
         return 0
     matching = reading.conditions(environment, wish.query)
-    return await _choose(tx, action_id=action, in_progress=wish.type == "CANCEL", **matching)
+    choose = _choose_in_progress if wish.type == "CANCEL" else _choose
+    return await choose(tx, action_id=action, **matching)
 
 
 async def retrieve(tx: Tx, environment: Environment, action: uuid.UUID) -> BulkAction:

@@ -28,6 +28,8 @@ from oncue.store.pool import Tx
 
 GROUP: Final = 100
 """Runs of one transaction."""
+_BEFORE_ALL: Final = uuid.UUID(int=0)
+"""Not None: statements are planned for any value, and one that might be none would go through all runs each time."""
 _AT_ONCE: Final = 100
 """Actions that are looked at in one round."""
 
@@ -68,7 +70,8 @@ async def act(tx: Tx, environment: Environment, action_id: uuid.UUID, *, effects
     action = await _take(tx, env_id=environment.id, id=action_id)
     if action is None:
         return False
-    chosen = await _next_runs(tx, env_id=environment.id, action_id=action.id, after=action.done_to, limit=GROUP)
+    after = action.done_to or _BEFORE_ALL
+    chosen = await _next_runs(tx, env_id=environment.id, action_id=action.id, after=after, limit=GROUP)
     group = [row.run_id for row in chosen]
     do = _cancel if action.type == "CANCEL" else _replay
     results = await do(tx, environment, action, group, effects=effects)
@@ -84,7 +87,7 @@ async def act(tx: Tx, environment: Environment, action_id: uuid.UUID, *, effects
         tx,
         env_id=environment.id,
         id=action.id,
-        done_to=group[-1] if group else action.done_to,
+        done_to=group[-1] if group else after,
         succeeded=len(results),
         failed=len(group) - len(results),
         is_last=is_last,

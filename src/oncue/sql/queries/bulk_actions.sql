@@ -1,10 +1,36 @@
 -- name: choose :none
--- Choose the runs that match, as they stand now; for an action that only runs in progress can have, only these.
+-- Choose the runs that match, as they stand now.
 insert into oncue.bulk_runs (env_id, action_id, run_id)
 select run.env_id, :action_id::uuid, run.id
 from oncue.runs_now as run
 where run.env_id = :env_id::int
-  and (not :in_progress::boolean or run.finished_at is null)
+  and (:statuses::text[] is null or run.status = any(:statuses::text[]))
+  and (:tasks::text[] is null or run.task = any(:tasks::text[]))
+  and (:tags::text[] is null or run.tags && :tags::text[])
+  and (:queues::text[] is null or run.queue = any(:queues::text[]))
+  and (:versions::text[] is null or run.version = any(:versions::text[]))
+  and (:machines::text[] is null or run.machine = any(:machines::text[]))
+  and (:regions::text[] is null or run.region = any(:regions::text[]))
+  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and (:bulk_action::uuid is null or exists (
+      select
+      from oncue.bulk_runs as done
+      where done.env_id = run.env_id
+        and done.action_id = :bulk_action::uuid
+        and done.result_id = run.id
+  ))
+  and (:is_test::boolean is null or run.is_test = :is_test::boolean)
+  and (:created_from::timestamptz is null or run.created_at >= :created_from::timestamptz)
+  and (:created_to::timestamptz is null or run.created_at <= :created_to::timestamptz)
+  and (:period::interval is null or run.created_at >= oncue.now() - :period::interval);
+
+-- name: choose_in_progress :none
+-- Choose those of the runs in progress that match, of which there are few beside those that have ended.
+insert into oncue.bulk_runs (env_id, action_id, run_id)
+select run.env_id, :action_id::uuid, run.id
+from oncue.live as live
+join oncue.runs_now as run on run.env_id = live.env_id and run.id = live.run_id
+where live.env_id = :env_id::int
   and (:statuses::text[] is null or run.status = any(:statuses::text[]))
   and (:tasks::text[] is null or run.task = any(:tasks::text[]))
   and (:tags::text[] is null or run.tags && :tags::text[])

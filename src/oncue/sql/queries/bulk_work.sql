@@ -16,12 +16,12 @@ where action.env_id = :env_id::int
 for update skip locked;
 
 -- name: next_runs :many RunId
--- The next of the runs that were chosen, in the order of their ids.
+-- The next of the runs that were chosen, in the order of their ids, from beyond :after.
 select chosen.run_id
 from oncue.bulk_runs as chosen
 where chosen.env_id = :env_id::int
   and chosen.action_id = :action_id::uuid
-  and (:after::uuid is null or chosen.run_id > :after::uuid)
+  and chosen.run_id > :after::uuid
 order by chosen.run_id
 limit :limit::int;
 
