@@ -134,13 +134,13 @@ class Relay:
         """Take in what another server tells."""
         try:
             told = _decoder.decode(payload)
+            if told.sender == self._name:
+                return
             changed = {environment: _unpacked(text) for environment, text in told.runs.items()}
             streamed = {environment: _unpacked(text) for environment, text in told.streams.items()}
         except (msgspec.MsgspecError, ValueError):
             # A newer server may say it differently; to look is always right.
             self._on_missed(None)
-            return
-        if told.sender == self._name:
             return
         believed_until = self._clock() + _BELIEVE_SECONDS
         self._elsewhere.update(dict.fromkeys(told.subscribed, believed_until))
