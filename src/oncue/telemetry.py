@@ -20,6 +20,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "attempt.lost": (logging.WARNING, "an outcome was refused: the lease was no longer the worker's"),
     "attempt.started": (logging.DEBUG, "a worker begins to execute a run"),
     "batch.aborted": (logging.WARNING, "a batch was given up before all its items were there"),
+    "bulk.failed": (logging.WARNING, "a group of runs of a bulk action could not be gone through; it is tried again"),
     "bulk.completed": (logging.INFO, "all runs of a bulk action have been gone through"),
     "call.differed": (logging.WARNING, "a run started again called with another payload; the first one counts"),
     "claim.failed": (logging.WARNING, "a worker could not ask for runs; it tries again"),

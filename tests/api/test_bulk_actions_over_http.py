@@ -21,7 +21,7 @@ async def finished(client: Client, action: str) -> Any:
 async def create(client: Client, **body: Any) -> str:
     reply = await client.post(ACTIONS, body)
     assert reply.status == 200, reply
-    assert list(reply.body) == ["id"]
+    assert reply.body["status"] in {"PENDING", "COMPLETED"}
     return str(reply.body["id"])
 
 
@@ -59,7 +59,6 @@ async def test_every_field_of_a_filter_counts(client: Client) -> None:
         "from": created,
         "to": 4_000_000_000_000,
         "period": "1d",
-        "version": " ",
     }
     other: dict[str, Any] = {
         "status": "FAILED",
@@ -120,8 +119,11 @@ async def test_list_shows_the_newest_first(client: Client) -> None:
         ({"action": "cancel", "runIds": ["run_1"] * 501}, "runIds: found 501; expected 1 to 500"),
         ({"action": "cancel", "runIds": ["run_1"]}, "runIds[0]: 'run_1' is not a run id"),
         ({"action": "cancel", "filter": {}}, "filter: found nothing in it"),
-        ({"action": "cancel", "filter": {"tag": [" ", ""], "status": []}}, "filter: found nothing in it"),
-        ({"action": "cancel", "filter": {"tag": ["a", ""]}}, "filter.tag[1]: found ''"),
+        ({"action": "cancel", "filter": {"tag": [], "isTest": False}}, "filter.tag: found []; expected texts"),
+        ({"action": "cancel", "filter": {"tag": ["a", " "]}}, "filter.tag: found ['a', ' ']; expected texts"),
+        ({"action": "cancel", "filter": {"period": "1d", "taskIdentifier": ""}}, "filter.taskIdentifier: found ''"),
+        ({"action": "cancel", "filter": {"period": "1d", "queue": []}}, "filter.queue: found []; expected queues"),
+        ({"action": "cancel", "filter": {"period": " "}}, "filter.period: found ' '"),
         ({"action": "cancel", "filter": {"tags": ["a"]}}, "tags"),
         ({"action": "cancel", "filter": {"limit": 5, "tag": "a"}}, "limit"),
         ({"action": "cancel", "filter": {"status": ["QUEUED", "DONE"]}}, "filter.status: found 'DONE'; expected any"),

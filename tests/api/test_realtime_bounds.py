@@ -12,7 +12,7 @@ from oncue.api.electric import Row
 from oncue.api.last_rows import LastRows
 from oncue.api.rooms import Room
 from oncue.api.seen import Feed
-from oncue.api.shapes import TaggedRuns
+from oncue.api.shapes import OneRun, TaggedRuns
 from oncue.api.sources import Source, groups
 from oncue.engine.realtime import Outline, ShapeRow
 from oncue.protocol import ids, limits
@@ -286,3 +286,48 @@ def test_row_is_remembered_in_few_ways_of_showing_it() -> None:
     assert len(shown._shown) < len(columns)
     assert [len(shown.shown(frozenset({column}))) for column in columns] == first
     assert shown.encoded_bytes >= sum(first)
+
+
+async def test_row_that_was_offered_while_it_was_read_is_the_newer_one() -> None:
+    run, last = uuid.uuid4(), LastRows[Feed]()
+    feed = Feed(OneRun(run), frozenset(), last)
+    rows = [Row(row(run, status, finished_at=at)) for status, at in (("EXECUTING", None), ("COMPLETED", NOW))]
+    older, newer = [each.shown(frozenset()) for each in rows]
+    feed.fill([rows[0].run], {run: older})
+    last.drop(feed)
+
+    with feed.reading() as asked:
+        feed.offer(run, rows[1])
+        feed.supply({run: older}, asked)
+
+    assert feed.take() == [newer]
+
+
+async def test_snapshots_of_who_has_left_are_not_read(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_SUBSCRIPTIONS", 2)
+    feeds, reads = running[0].feeds, 0
+    real, go_on = feeds._source.shape, asyncio.Event()
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        await go_on.wait()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(feeds._source, "shape", counted)
+    asked = [asyncio.create_task(tagged(client).ask()) for _ in range(10)]
+    async with asyncio.timeout(10):
+        while sum(each.done() for each in asked) < 8:
+            await asyncio.sleep(0.01)
+    go_on.set()
+
+    assert sorted([reply.status for reply in await asyncio.gather(*asked)]) == [200] * 2 + [429] * 8
+    assert reads == 2
+
+
+async def test_stopping_server_begins_no_more_subscriptions(client: Client, running: Running) -> None:
+    running[0].feeds.close()
+
+    assert (await tagged(client).ask()).status == 503

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from oncue.api import turns
 from oncue.api.seats import Owner
 from oncue.api.turns import Turns
+from oncue.protocol.errors import RateLimited
 
 BACKEND, PAGE, OTHER = Owner(1), Owner(1, b"page"), Owner(1, b"other")
 
@@ -87,3 +89,16 @@ async def test_who_leaves_the_line_keeps_nobody_waiting(visitors: Visitors) -> N
     visitors.tasks.clear()
     gc.collect()
     assert len(visitors.turns._own) == 0
+
+
+async def test_line_of_one_token_has_an_end(visitors: Visitors) -> None:
+    for _ in range(turns._LONGEST_LINE):
+        visitors.come(PAGE)
+    await visitors.rest()
+
+    with pytest.raises(RateLimited, match="200 subscriptions are being begun with this token; try again later"):
+        async with visitors.turns.turn(PAGE):
+            pytest.fail("there was room")
+    visitors.come(OTHER)
+    await visitors.rest()
+    assert visitors.inside == [PAGE, OTHER]

@@ -85,13 +85,13 @@ async def test_token_may_leave_no_more_unread_than_its_share(
             await asyncio.sleep(0.01)
 
 
-def test_all_tokens_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_leaves_room_for_answers_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     unread = Unread()
     monkeypatch.setattr(limits, "MAX_UNREAD_BYTES", 100)
-    with unread.kept(Owner(1, b"a"), 60), unread.kept(Owner(1), 1_000), unread.kept(None, 1_000):
-        with pytest.raises(RateLimited, match="too many answers"), unread.kept(Owner(2, b"b"), 60):
+    with unread.kept(Owner(1, b"a"), 50), unread.kept(Owner(1), 1_000), unread.kept(None, 1_000):
+        with pytest.raises(RateLimited, match="of this environment are not read"), unread.kept(Owner(1, b"b"), 1):
             pytest.fail("there was room")
-        with unread.kept(Owner(2, b"b"), 40):
-            assert len(unread) == 100
+        with unread.kept(Owner(2, b"b"), 25):
+            assert len(unread) == 75
 
-    assert (len(unread), unread._bytes) == (0, {})
+    assert (len(unread), unread._bytes, unread._of) == (0, {}, {})

@@ -63,6 +63,25 @@ async def test_request_delivered_again_makes_nothing_new(client: Client) -> None
     assert len((await client.get("/api/v1/runs")).body["data"]) == 1
 
 
+async def test_request_delivered_again_with_other_items_is_refused(client: Client) -> None:
+    headers = {"x-trigger-request-idempotency-key": uuid.uuid4().hex}
+    for path in (WHOLE, "/api/v1/tasks/batch"):
+        await client.post(path, {"items": [{"task": "add"}]}, headers=headers)
+        reply = await client.post(path, {"items": [{"task": "add"}] * 2}, headers=headers)
+
+        assert (reply.status, "by the same request" in reply.body["error"]) == (422, True), reply
+
+
+async def test_first_version_says_that_a_key_has_a_batch(client: Client) -> None:
+    headers, path = {"idempotency-key": "mine"}, "/api/v1/tasks/batch"
+    first, again = [(await client.post(path, {"items": [{"task": "add"}]}, headers=headers)).body for _ in range(2)]
+    other = await client.post(path, {"items": [{"task": "other"}]}, headers=headers)
+
+    assert (first["isCached"], again["isCached"]) == (False, True)
+    assert first["runs"] == again["runs"]
+    assert (other.status, "of other tasks" in other.body["error"]) == (422, True)
+
+
 async def test_key_stands_for_the_batch_that_was_made(client: Client) -> None:
     headers = {"idempotency-key": "mine"}
     first, again = [await client.post(WHOLE, {"items": [{"task": "add"}]}, headers=headers) for _ in range(2)]

@@ -7,11 +7,14 @@ import pytest
 
 from oncue.engine import bulk_actions, bulk_work, reading, upkeep
 from oncue.engine.bulk_actions import NewAction
+from oncue.engine.events import Effects
 from oncue.engine.reading import RunQuery
+from oncue.engine.rows import Environment
 from oncue.protocol import ids
 from oncue.protocol.bulk_actions import BulkAction, BulkActionType
 from oncue.protocol.errors import BadRequest, NotFound
 from oncue.protocol.triggers import BatchItem, TriggerOptions
+from oncue.store.pool import Tx
 from tests.engine.conftest import NO_WAIT, Engine, declared, request
 
 
@@ -23,7 +26,8 @@ async def create(
     engine: Engine, type_: BulkActionType, query: RunQuery | None = None, *runs: str, **more: Any
 ) -> uuid.UUID:
     wish = NewAction(type=type_, query=query, run_ids=[parsed(run) for run in runs], name=more.pop("name", None))
-    return await engine.run(lambda tx: bulk_actions.create(tx, engine.environment, wish, **more))
+    made = await engine.run(lambda tx: bulk_actions.create(tx, engine.environment, wish, **more))
+    return ids.parse(ids.BULK, made.id)
 
 
 async def work(engine: Engine) -> None:
@@ -213,17 +217,54 @@ async def test_request_delivered_again_makes_no_second_action(engine: Engine) ->
     assert len(await listed(engine, tasks=["t"])) == 3
 
 
-async def test_actions_take_turns_by_groups(engine: Engine) -> None:
+async def test_small_action_is_not_held_up_by_a_large_one(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "_BULK_GROUPS", 2)
     await engine.announce("t")
-    await engine.trigger_many(*(("t", request()) for _ in range(bulk_work.GROUP + 1)))
+    await engine.trigger_many(*(("t", request()) for _ in range(2 * bulk_work.GROUP)))
     first = await create(engine, "REPLAY", RunQuery(tasks=["t"]))
     second = await create(engine, "REPLAY", None, ids.new_run_id())
 
-    found = await engine.run(bulk_work.pending)
-
-    assert [each.id for each in found] == [first, second]
     await work(engine)
-    assert (await outcome(engine, first))[0] == (await outcome(engine, second))[0] == "COMPLETED"
+
+    assert await outcome(engine, first) == ("PENDING", 2 * bulk_work.GROUP, bulk_work.GROUP, 0)
+    assert await outcome(engine, second) == ("COMPLETED", 1, 0, 1)
+
+
+async def test_environments_take_turns_however_many_actions_one_has(engine: Engine, production: Engine) -> None:
+    mine = [await create(engine, "REPLAY", None, ids.new_run_id()) for _ in range(60)]
+    other = await create(production, "REPLAY", None, ids.new_run_id())
+
+    found = [each.id for each in await engine.run(bulk_work.pending)]
+
+    assert found[:2] == [mine[0], other]
+    assert found[2:] == mine[1 : len(found) - 1]
+
+
+async def test_action_that_fails_keeps_no_other_from_going_on(
+    engine: Engine, production: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await production.announce("t")
+    run = await production.trigger("t")
+    broken = await create(engine, "REPLAY", None, ids.new_run_id())
+    other = await create(production, "CANCEL", None, run)
+    real = bulk_work.act
+
+    async def fails(tx: Tx, environment: Environment, action_id: uuid.UUID, *, effects: Effects) -> bool:
+        left = await real(tx, environment, action_id, effects=effects)
+        if action_id == broken:
+            raise RuntimeError("no more")
+        return left
+
+    monkeypatch.setattr(bulk_work, "act", fails)
+    effects = await upkeep.work_in_bulk(engine.pool)
+    monkeypatch.setattr(bulk_work, "act", real)
+
+    assert await outcome(production, other) == ("COMPLETED", 1, 1, 0)
+    assert await outcome(engine, broken) == ("PENDING", 1, 0, 0)
+    assert [name for name, _ in effects.told if name.startswith("bulk")] == ["bulk.failed", "bulk.completed"]
+    assert parsed(run) in effects.changed[production.environment.id]
+    await work(engine)
+    assert (await outcome(engine, broken))[0] == "COMPLETED"
 
 
 async def test_pages_lead_to_all_actions_and_back(engine: Engine) -> None:

@@ -20,8 +20,7 @@ def action(status: str = "COMPLETED", success: int = 1) -> Reply:
 
 
 def prepare(api: FakeApi) -> None:
-    api.prepare("POST /api/v1/bulk-actions", Reply(200, {"id": "bulk_1"}))
-    api.prepare("GET /api/v1/bulk-actions/bulk_1", action("PENDING", 0))
+    api.prepare("POST /api/v1/bulk-actions", action("PENDING", 0))
 
 
 def sent(api: FakeApi) -> Any:

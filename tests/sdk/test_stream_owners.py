@@ -78,3 +78,37 @@ def test_values_that_are_made_are_sent_one_by_one(api: FakeApi, inside: FakeRun)
 
     assert streams.sync.pipe("words", made()) == 3
     assert sent_before == [1, 2, 3]
+
+
+def test_large_values_of_a_list_are_sent_in_small_requests(api: FakeApi, inside: FakeRun) -> None:
+    api.prepare("POST /realtime/v1/streams/", *[TAKEN] * 4)
+
+    assert streams.sync.pipe("words", ["x" * 300_000] * 7) == 7
+
+    assert [len(seen.lines) for seen in api.seen] == [2, 2, 2, 1]
+    assert [seen.headers["x-resume-from-chunk"] for seen in api.seen] == ["0", "2", "4", "6"]
+
+
+class Slow:
+    """Knows how many values there will be, and makes each when it is asked for."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.sent_before: list[int] = []
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(3):
+            self.sent_before.append(len(self.api.seen))
+            yield number
+
+
+def test_length_alone_does_not_make_values_wait(api: FakeApi, inside: FakeRun) -> None:
+    api.prepare("POST /realtime/v1/streams/", *[TAKEN] * 3)
+    values = Slow(api)
+
+    streams.sync.pipe("words", values)
+
+    assert values.sent_before == [0, 1, 2]

@@ -65,8 +65,8 @@ def _named(run_ids: Sequence[str]) -> list[uuid.UUID]:
 
 
 def _query(asked: BulkFilter) -> RunQuery:
-    """Read a filter; values of spaces alone say nothing, as official clients have it."""
-    if all(_is_blank(getattr(asked, field)) for field in asked.__struct_fields__):
+    """Read a filter. A field that is given and says nothing is refused: left out, it would make the action larger."""
+    if all(getattr(asked, field) is None for field in asked.__struct_fields__):
         raise BadRequest("filter: found nothing in it; expected at least one field, to say which runs are meant")
     period = _text("period", asked.period)
     return RunQuery(
@@ -87,24 +87,20 @@ def _query(asked: BulkFilter) -> RunQuery:
     )
 
 
-def _is_blank(value: object) -> bool:
-    if isinstance(value, list):
-        return all(_is_blank(each) for each in value)
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
 def _texts(field: str, value: str | Sequence[str] | None) -> list[str] | None:
-    """Return the texts of a field; None where it says nothing.
+    """Return the texts of a field; None where it is not given.
 
     Raises:
-        BadRequest: Several are given and one of them is empty.
+        BadRequest: There are none, or one of them is empty.
     """
-    if _is_blank(value) or value is None:
+    if value is None:
         return None
     found = [value] if isinstance(value, str) else list(value)
-    for position, text in enumerate(found):
-        if _is_blank(text):
-            raise BadRequest(f"filter.{field}[{position}]: found {text[:60]!r}; expected a text that is not empty")
+    if not found or not all(text.strip() for text in found):
+        raise BadRequest(
+            f"filter.{field}: found {value!r:.80}; expected texts that are not empty, or no such field, "
+            "to say which runs are meant"
+        )
     return found
 
 
@@ -125,8 +121,10 @@ def _of(field: str, value: str | Sequence[str] | None, accepted: Collection[Name
 
 
 def _queues(value: QueueName | Sequence[QueueName] | None) -> list[str] | None:
-    if value is None or value == []:
+    if value is None:
         return None
+    if value == []:
+        raise BadRequest("filter.queue: found []; expected queues, or no such field, to say which runs are meant")
     return [_queue(each) for each in ([value] if isinstance(value, QueueName) else value)]
 
 

@@ -29,7 +29,7 @@ from oncue.api.sources import Source
 from oncue.api.turns import Turns
 from oncue.engine.realtime import ShapeRow
 from oncue.protocol import ids
-from oncue.protocol.errors import NotFound
+from oncue.protocol.errors import NotFound, RateLimited, Unavailable
 
 _KEEP_SECONDS: Final = 30.0
 """How long a feed is kept that nobody asks for: clients come back at once, or after a pause of at most ten seconds."""
@@ -213,10 +213,13 @@ class Feeds:
     async def _filled(self, wanted: Subscription, feed: Feed, owner: Owner) -> Seen:
         try:
             async with self._turns.turn(owner):
+                self._check_wanted(wanted, feed)
                 runs = await self._source.shape(wanted.environment, wanted.shape, documents=feed.wants_documents)
                 shown = await _shown(runs, wanted.skip)
+                self._check_wanted(wanted, feed)
         except BaseException:
-            self._drop(wanted)
+            if self._feeds.get(wanted) is feed:
+                self._drop(wanted)
             raise
         finally:
             feed.loading = None
@@ -226,6 +229,18 @@ class Feeds:
         self.touch(wanted.environment, feed.late)
         feed.late = set()
         return seen
+
+    def _check_wanted(self, wanted: Subscription, feed: Feed) -> None:
+        """Go no further with a feed that was let go: nobody would let go of what it gets.
+
+        Raises:
+            RateLimited: It had to give way to others.
+            Unavailable: The server is about to stop.
+        """
+        if self.closed:
+            raise Unavailable("the server is about to stop; subscribe to another")
+        if self._feeds.get(wanted) is not feed:
+            raise RateLimited("this subscription had to give way to others; try again later")
 
     def _open(self, wanted: Subscription, owner: Owner) -> Feed:
         leaver = self._kept.leaver(owner)

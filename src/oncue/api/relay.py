@@ -221,7 +221,7 @@ class Relay:
         # asked again, and what others changed before they heard of a subscriber is looked for once they have.
         self._notes += self._said(asks=True, missed=True)
         self._tells_all_until = self._clock() + _NEWCOMER_SECONDS
-        for environment in self._here:
+        for environment in () if self._closed else self._here:
             self._settle(environment)
 
     def _said(self, *, asks: bool = False, missed: bool = False) -> list[Told]:

@@ -168,7 +168,8 @@ class Feed:
     def supply(self, shown: Mapping[uuid.UUID, Shown], asked: Collection[uuid.UUID]) -> None:
         """Take in rows that were asked for; those that are gone are not missed."""
         if isinstance(self.shape, OneRun):
-            for row in shown.values():
+            # One that was offered meanwhile is newer.
+            for row in shown.values() if self.last is None else ():
                 self._last.put(self, row)
             return
         for run in self._unread.intersection(asked):

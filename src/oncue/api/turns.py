@@ -5,11 +5,17 @@ connections. So there are few at a time, and of each public access token one.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 from weakref import WeakValueDictionary
 
-from oncue.api.seats import Owner
+from oncue.api.seats import Owner, count_down
+from oncue.protocol.errors import RateLimited
+
+_LONGEST_LINE: Final = 200
+"""Of one token; a turn takes milliseconds, and clients come again."""
 
 
 class Turns:
@@ -20,10 +26,16 @@ class Turns:
         self._places = asyncio.Semaphore(at_once)
         self._own: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         """Of tokens, for as long as somebody holds or awaits them."""
+        self._lines: Counter[Owner] = Counter()
+        """How many hold or await those."""
 
     @asynccontextmanager
     async def turn(self, owner: Owner) -> AsyncIterator[None]:
-        """Do the block once it is the owner's turn."""
+        """Do the block once it is the owner's turn.
+
+        Raises:
+            RateLimited: Too many wait with the same token.
+        """
         if owner.token is None:
             async with self._places:
                 yield
@@ -31,5 +43,11 @@ class Turns:
         own = self._own.get(owner)
         if own is None:
             own = self._own[owner] = asyncio.Lock()
-        async with own, self._places:
-            yield
+        if self._lines[owner] >= _LONGEST_LINE:
+            raise RateLimited(f"{_LONGEST_LINE} subscriptions are being begun with this token; try again later")
+        self._lines[owner] += 1
+        try:
+            async with own, self._places:
+                yield
+        finally:
+            count_down(self._lines, owner)

@@ -19,6 +19,8 @@ class Unread:
     def __init__(self) -> None:
         """Begin with none."""
         self._bytes: Counter[Owner] = Counter()
+        self._of: Counter[int] = Counter()
+        """By environment."""
         self._all = 0
 
     def __len__(self) -> int:
@@ -30,7 +32,8 @@ class Unread:
         """Count an answer for the length of the block; one to a secret key or to nobody known is not counted.
 
         Raises:
-            RateLimited: There is too much already. A first answer of a token is never too large.
+            RateLimited: There is too much already, of the token or of its environment: that has no more than it leaves
+                to others, so that none can shut them out.
         """
         if owner is None or owner.token is None:
             yield
@@ -38,12 +41,14 @@ class Unread:
         before = self._bytes[owner]
         if before and before + size > limits.MAX_TOKEN_UNREAD_BYTES:
             raise RateLimited(f"{before:,} bytes of answers to this token are not read yet; read them, then ask again")
-        if self._all + size > limits.MAX_UNREAD_BYTES:
-            raise RateLimited("this server has too many answers that are not read yet; try again later")
+        if self._of[owner.environment] + size > limits.MAX_UNREAD_BYTES - self._all:
+            raise RateLimited("too many answers to tokens of this environment are not read yet; try again later")
         self._bytes[owner] += size
+        self._of[owner.environment] += size
         self._all += size
         try:
             yield
         finally:
             self._all -= size
             count_down(self._bytes, owner, size)
+            count_down(self._of, owner.environment, size)

@@ -64,8 +64,8 @@ _list_actions_above = _sql.many("list_actions_above", ActionRow)
 _abort = _sql.none("abort")
 
 
-async def create(tx: Tx, environment: Environment, wish: NewAction, *, request_key: str | None = None) -> uuid.UUID:
-    """Choose the runs of an action and return its id; nothing is done to them yet.
+async def create(tx: Tx, environment: Environment, wish: NewAction, *, request_key: str | None = None) -> BulkAction:
+    """Choose the runs of an action and return it as it stands; nothing is done to them yet.
 
     Of a cancellation only runs in progress are chosen, unless they are named.
 
@@ -81,12 +81,12 @@ async def create(tx: Tx, environment: Environment, wish: NewAction, *, request_k
         sent = f"bulk:{request_key}"
         meant = (await request_keys.first_meant(tx, environment, {sent: action}))[sent].target_id
         if meant != action:
-            return meant
+            return await retrieve(tx, environment, meant)
     total = await _chosen(tx, environment, action, wish)
     await _insert_action(
         tx, env_id=environment.id, id=action, type=wish.type, name=wish.name, region=wish.region, total=total
     )
-    return action
+    return await retrieve(tx, environment, action)
 
 
 async def _chosen(tx: Tx, environment: Environment, action: uuid.UUID, wish: NewAction) -> int:

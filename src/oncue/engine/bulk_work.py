@@ -30,7 +30,7 @@ GROUP: Final = 100
 """Runs of one transaction."""
 _BEFORE_ALL: Final = uuid.UUID(int=0)
 """Not None: statements are planned for any value, and one that might be none would go through all runs each time."""
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 50
 """Actions that are looked at in one round."""
 
 
@@ -61,7 +61,7 @@ _advance = _sql.none("advance")
 
 
 async def pending(tx: Tx) -> list[Pending]:
-    """Return actions with work left, oldest first."""
+    """Return actions with work left, oldest first, and none of an environment before others have had as many."""
     return await _pending(tx, limit=_AT_ONCE)
 
 

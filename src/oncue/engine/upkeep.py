@@ -9,6 +9,7 @@ Life of a run, this module's part::
 """
 
 import datetime
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -40,12 +41,12 @@ from oncue.engine import (
 from oncue.engine.dispatch import Changes
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
-from oncue.protocol import packets
+from oncue.protocol import ids, packets
 from oncue.store.objects import Objects
 from oncue.store.pool import Pool, Tx, in_transaction
 
-_BULK_ROUNDS: Final = 50
-"""Groups of an action between two times that others hear of what was done."""
+_BULK_GROUPS: Final = 50
+"""Groups of bulk actions between two times that others hear of what was done."""
 
 
 class Chore(msgspec.Struct, frozen=True):
@@ -106,17 +107,25 @@ async def abort_overdue(pool: Pool) -> Effects:
 
 
 async def work_in_bulk(pool: Pool) -> Effects:
-    """Go through runs of bulk actions, of each action a group by turns; after some rounds the rest has to wait."""
+    """Go through runs of bulk actions, of each action a group by turns; after some groups the rest has to wait.
+
+    An action that fails is left for the next time, and keeps no other from going on.
+    """
     effects = Effects()
-    for _ in range(_BULK_ROUNDS):
-        pending = await in_transaction(pool, bulk_work.pending)
+    failed: set[uuid.UUID] = set()
+    groups, left = 0, True
+    while left and groups < _BULK_GROUPS:
+        left = False
+        pending = [each for each in await in_transaction(pool, bulk_work.pending) if each.id not in failed]
         known = {env.id: env for env in await in_transaction(pool, environments.list_environments)} if pending else {}
-        left = 0
         for action in pending:
             act = partial(bulk_work.act, action_id=action.id)
-            left += await _committed(pool, partial(_called, act, known[action.env_id]), effects)
-        if not left:
-            break
+            try:
+                left |= bool(await _committed(pool, partial(_called, act, known[action.env_id]), effects))
+            except Exception as error:  # one must not keep the others from going on  # noqa: BLE001
+                failed.add(action.id)
+                effects.tell("bulk.failed", action=ids.show(ids.BULK, action.id), error=type(error).__name__)
+        groups += len(pending)
     return effects
 
 

@@ -10,14 +10,22 @@ Life of a run, this module's part::
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from oncue.engine import batch_creating, batch_reading, batches
 from oncue.engine.events import Effects
 from oncue.engine.rows import Environment
 from oncue.protocol import ids
-from oncue.protocol.errors import ApiError
+from oncue.protocol.errors import ApiError, UnprocessableRequest
 from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest
 from oncue.store.pool import Tx
+
+
+class Made(NamedTuple):
+    """A batch, and whether an idempotency key stands for it."""
+
+    view: BatchView
+    is_cached: bool
 
 
 async def make(
@@ -30,7 +38,7 @@ async def make(
     max_payload_bytes: int,
     request_key: str | None,
     effects: Effects,
-) -> BatchView:
+) -> Made:
     """Make a batch with all its runs, and return it; delivered again, the one that was made first.
 
     Args:
@@ -46,7 +54,8 @@ async def make(
     Raises:
         BadRequest: There are no items, or too many.
         LeaseLost: The parent is no longer executed by the worker that asks.
-        UnprocessableRequest: Its idempotency key has another batch, of another size or other tasks.
+        UnprocessableRequest: Its idempotency key has another batch, of another size or other tasks; or the request was
+            delivered before with another number of items.
     """
     created = await batch_creating.create(tx, environment, request, request_key=request_key, effects=effects)
     batch = ids.parse(ids.BATCH, created.response.id)
@@ -62,4 +71,10 @@ async def make(
             deduplicated=filled.deduplicated,
             effects=effects,
         )
-    return await batch_reading.retrieve(tx, environment, batch)
+    view = await batch_reading.retrieve(tx, environment, batch)
+    if view.run_count != len(items):
+        raise UnprocessableRequest(
+            f"a batch of {view.run_count} items has already been created by the same request, and this one has "
+            f"{len(items)}; name another request in x-trigger-request-idempotency-key"
+        )
+    return Made(view, created.response.is_cached)

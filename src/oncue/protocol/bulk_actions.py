@@ -67,7 +67,7 @@ class CreateBulkActionRequest(msgspec.Struct, frozen=True, omit_defaults=True, k
 
 
 class BulkActionReference(msgspec.Struct, frozen=True):
-    """The action that was made or aborted."""
+    """The action that was aborted."""
 
     id: str
 

@@ -231,8 +231,7 @@ def _wish(
 
 
 def _made(wish: CreateBulkActionRequest) -> Flow[BulkAction]:
-    made = yield from flows.exchange(requests.create_bulk_action(wish))
-    return (yield from flows.exchange(_retrieve(made.id)))
+    return flows.exchange(requests.create_bulk_action(wish))
 
 
 def _polled(action: BulkActionRef, interval: Duration, timeout: Duration | None) -> Flow[BulkAction]:

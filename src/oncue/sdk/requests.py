@@ -153,9 +153,9 @@ def replay_run(run_id: str, request: runs.ReplayRequest) -> Call[runs.ReplayResp
     return Call("POST", path, _reading(runs.ReplayResponse), _encode(request))
 
 
-def create_bulk_action(request: bulk_actions.CreateBulkActionRequest) -> Call[bulk_actions.BulkActionReference]:
+def create_bulk_action(request: bulk_actions.CreateBulkActionRequest) -> Call[bulk_actions.BulkAction]:
     """Cancel or replay many runs (wire contract §2.7)."""
-    return Call("POST", "/api/v1/bulk-actions", _reading(bulk_actions.BulkActionReference), _encode(request))
+    return Call("POST", "/api/v1/bulk-actions", _reading(bulk_actions.BulkAction), _encode(request))
 
 
 def retrieve_bulk_action(action_id: str) -> Call[bulk_actions.BulkAction]:

@@ -20,7 +20,8 @@ Life of a run, this module's part::
 """
 
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
 from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import quote
@@ -38,6 +39,8 @@ Target: TypeAlias = Literal["self", "parent", "root"]
 
 _TOGETHER_S: Final = 0.02
 """How long a value waits for others to be sent with; nobody sees that as a pause."""
+_REQUEST_BYTES: Final = 768 * 1024
+"""Of values that are sent in one request; one that is larger goes alone."""
 _WRAPPED: Final = len('{"data":}')
 """Around a value for an input stream, which counts against its limit."""
 
@@ -219,7 +222,7 @@ def _source(values: Iterable[Any] | AsyncIterable[Any]) -> Source:
             f"values is one value ({type(values).__name__}); expected several, as a list or an iterable; "
             "for one use streams.append(key, value)"
         )
-    return Source(values, patience_s=_TOGETHER_S if isinstance(values, AsyncIterable | Sized) else 0.0)
+    return Source(values, patience_s=_TOGETHER_S if isinstance(values, AsyncIterable | Sequence | AbstractSet) else 0.0)
 
 
 def _sent(path: str, key: str, source: Source) -> Flow[int]:
@@ -229,9 +232,9 @@ def _sent(path: str, key: str, source: Source) -> Flow[int]:
         while True:
             chunk = yield Pull(source)
             lines, unwritable = _lines(key, count, chunk.items)
-            if lines:
-                yield from flows.exchange(requests.send_chunks(path, b"".join(lines), writer=writer, first=count))
-                count += len(lines)
+            for group in _groups(lines):
+                yield from flows.exchange(requests.send_chunks(path, b"".join(group), writer=writer, first=count))
+                count += len(group)
             if unwritable is not None:
                 raise unwritable
             if chunk.error is not None:
@@ -251,6 +254,18 @@ def _lines(key: str, first: int, values: Iterable[Any]) -> tuple[list[bytes], Va
         except (ValueError, PayloadTooLarge) as error:
             return lines, error
     return lines, None
+
+
+def _groups(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Part lines for requests that slow connections and proxies let through."""
+    first = size = 0
+    for number, line in enumerate(lines):
+        if size and size + len(line) > _REQUEST_BYTES:
+            yield lines[first:number]
+            first, size = number, 0
+        size += len(line)
+    if first < len(lines):
+        yield lines[first:]
 
 
 def _appended(path: str, key: str, value: object) -> Flow[None]:

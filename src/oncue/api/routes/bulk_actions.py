@@ -23,11 +23,9 @@ async def create(call: Call, request: CreateBulkActionRequest) -> Answer:
     """Choose the runs of an action, and have it begin."""
     wish = bulk_selections.read(request)
     key = call.request_key
-    action = await call.services.write(
-        lambda tx, _: bulk_actions.create(tx, call.environment, wish, request_key=key),
-    )
+    made = await call.services.write(lambda tx, _: bulk_actions.create(tx, call.environment, wish, request_key=key))
     call.services.upkeep.nudge("work_in_bulk")
-    return Answer(BulkActionReference(ids.show(ids.BULK, action)))
+    return Answer(made)
 
 
 async def list_actions(call: Call, _: None) -> Answer:
@@ -71,7 +69,7 @@ ROUTES = (
         handle=create,
         summary="Cancel or replay many runs",
         body=CreateBulkActionRequest,
-        answer=BulkActionReference,
+        answer=BulkAction,
     ),
     Route(
         method="GET",

@@ -12,6 +12,7 @@ from oncue.api.calls import Answer, Call
 from oncue.api.routing import Route
 from oncue.engine import batch_creating, whole_batches
 from oncue.engine.rate_limits import BATCH_ITEMS
+from oncue.engine.whole_batches import Made
 from oncue.protocol import ids, limits
 from oncue.protocol.triggers import BatchItem, BatchView, CreateBatchRequest
 from oncue.protocol.whole_batches import (
@@ -28,20 +29,20 @@ _KEY: Final = b"idempotency-key"
 
 async def make(call: Call, request: WholeBatchRequest) -> Answer:
     """Make a batch of any tasks."""
-    made = await _make(call, _items(request), _asked(call, request))
+    made, _ = await _make(call, _items(request), _asked(call, request))
     return await _answer(call, made, WholeBatchResponse(made.id, made.run_count))
 
 
 async def make_first(call: Call, request: WholeBatchRequest) -> Answer:
     """Make a batch of any tasks, and say which runs it has."""
     items = _items(request)
-    made = await _make(call, items, _asked(call, request))
+    made, is_cached = await _make(call, items, _asked(call, request))
     own = [ids.show(ids.RUN, ids.item_run_id(ids.parse(ids.BATCH, made.id), item.index)) for item in items]
     runs = [
         MadeRun(run, item.task, run != item_id, item.options.idempotency_key)
         for run, item, item_id in zip(made.runs, items, own, strict=True)
     ]
-    response = FirstBatchResponse(made.id, is_cached=False, runs=runs, idempotency_key=made.idempotency_key)
+    response = FirstBatchResponse(made.id, is_cached=is_cached, runs=runs, idempotency_key=made.idempotency_key)
     return await _answer(call, made, response)
 
 
@@ -49,7 +50,8 @@ async def make_of_task(call: Call, request: TaskBatchRequest) -> Answer:
     """Make a batch of the path's task."""
     task = call.parameters["task"]
     items = [BatchItem(index, task, item.payload, item.options) for index, item in enumerate(request.items)]
-    made = await _make(call, items, CreateBatchRequest(len(items), idempotency_key=call.header(_KEY)))
+    asked = CreateBatchRequest(len(items), task_identifiers=[task], idempotency_key=call.header(_KEY))
+    made, _ = await _make(call, items, asked)
     return await _answer(call, made, TaskBatchResponse(made.id, made.runs))
 
 
@@ -60,6 +62,7 @@ def _items(request: WholeBatchRequest) -> list[BatchItem]:
 def _asked(call: Call, request: WholeBatchRequest) -> CreateBatchRequest:
     return CreateBatchRequest(
         len(request.items),
+        task_identifiers=[item.task for item in request.items],
         idempotency_key=call.header(_KEY),
         parent_run_id=request.parent_run_id,
         parent_epoch=request.parent_epoch,
@@ -69,7 +72,7 @@ def _asked(call: Call, request: WholeBatchRequest) -> CreateBatchRequest:
     )
 
 
-async def _make(call: Call, items: Sequence[BatchItem], asked: CreateBatchRequest) -> BatchView:
+async def _make(call: Call, items: Sequence[BatchItem], asked: CreateBatchRequest) -> Made:
     batch_creating.check(asked, limits.MAX_WHOLE_BATCH_ITEMS)
     key = public_requests.request_key(call, "batch")
     limit = call.services.settings.max_payload_bytes

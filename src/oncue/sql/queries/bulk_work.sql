@@ -1,9 +1,13 @@
 -- name: pending :many Pending
--- Actions with work left, oldest first, of every environment.
+-- Actions with work left, oldest first, of every environment as many as of any other.
 select action.env_id, action.id
-from oncue.bulk_actions as action
-where action.status = 'PENDING'
-order by action.created_at, action.id
+from (
+    select waiting.env_id, waiting.id, waiting.created_at,
+        row_number() over (partition by waiting.env_id order by waiting.created_at, waiting.id) as place
+    from oncue.bulk_actions as waiting
+    where waiting.status = 'PENDING'
+) as action
+order by action.place, action.created_at, action.id
 limit :limit::int;
 
 -- name: take :maybe Action
