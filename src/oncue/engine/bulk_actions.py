@@ -94,7 +94,7 @@ async def _chosen(tx: Tx, environment: Environment, action: uuid.UUID, wish: New
         return await _choose_named(tx, env_id=environment.id, action_id=action, run_ids=wish.run_ids)
     if wish.query.is_scheduled:
         return 0
-    matching = reading.conditions(environment, wish.query)
+    matching = await reading.conditions(tx, environment, wish.query)
     choose = _choose_in_progress if wish.type == "CANCEL" else _choose
     return await choose(tx, action_id=action, **matching)
 

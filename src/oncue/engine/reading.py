@@ -85,6 +85,13 @@ class Contents(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class Span(msgspec.Struct, frozen=True):
+    """Between which ids runs are looked for, both ends included: what lies outside costs nothing."""
+
+    lowest: uuid.UUID = uuid.UUID(int=0)
+    highest: uuid.UUID = uuid.UUID(int=(1 << 128) - 1)
+
+
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What ``runs.list`` asks for; None filters nothing, several values of one filter are alternatives."""
 
@@ -117,6 +124,7 @@ _sql = queries.load("reading")
 _retrieve = _sql.many("retrieve", RunRow)
 _contents = _sql.one("contents", Contents)
 _relatives = _sql.many("relatives", RunRow)
+_span_of_action = _sql.one("span_of_action", Span)
 _list_runs = _sql.many("list_runs", RunRow)
 _list_runs_above = _sql.many("list_runs_above", RunRow)
 
@@ -189,7 +197,7 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery, *, words:
     if query.is_scheduled:
         return RunPage([], Pagination())
     # One more than asked for tells whether there is another page.
-    filters = {**conditions(environment, query), "size": query.size + 1}
+    filters = {**await conditions(tx, environment, query), "size": query.size + 1}
     if query.before is None:
         rows = await _list_runs(tx, after=query.after, **filters)
     else:
@@ -211,8 +219,9 @@ async def list_runs(tx: Tx, environment: Environment, query: RunQuery, *, words:
     )
 
 
-def conditions(environment: Environment, query: RunQuery) -> dict[str, object]:
+async def conditions(tx: Tx, environment: Environment, query: RunQuery) -> dict[str, object]:
     """Return what runs must match, as statements about ``runs_now`` ask for it; pages are left out."""
+    span = await _span(tx, environment, query)
     stored = None
     if query.statuses is not None:
         stored = [name for shown_as in query.statuses for name in status.STORED[shown_as]]
@@ -225,14 +234,25 @@ def conditions(environment: Environment, query: RunQuery) -> dict[str, object]:
         "versions": query.versions,
         "machines": query.machines,
         "regions": query.regions,
-        "first_of_batch": None if query.batch is None else ids.item_run_id(query.batch, 0),
-        "last_of_batch": None if query.batch is None else ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX),
+        "lowest": span.lowest,
+        "highest": span.highest,
         "bulk_action": query.bulk_action,
         "is_test": query.is_test,
         "created_from": query.created_from,
         "created_to": query.created_to,
         "period": query.period,
     }
+
+
+async def _span(tx: Tx, environment: Environment, query: RunQuery) -> Span:
+    """Return between which ids the runs of a batch and of a bulk action are."""
+    span = Span()
+    if query.batch is not None:
+        span = Span(ids.item_run_id(query.batch, 0), ids.item_run_id(query.batch, ids.MAX_ITEM_INDEX))
+    if query.bulk_action is not None:
+        of_action = await _span_of_action(tx, env_id=environment.id, bulk_action=query.bulk_action)
+        span = Span(max(span.lowest, of_action.lowest), min(span.highest, of_action.highest))
+    return span
 
 
 async def _one(tx: Tx, environment: Environment, run: uuid.UUID) -> RunRow:

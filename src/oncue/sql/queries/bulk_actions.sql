@@ -11,7 +11,7 @@ where run.env_id = :env_id::int
   and (:versions::text[] is null or run.version = any(:versions::text[]))
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
-  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and run.id between :lowest::uuid and :highest::uuid
   and (:bulk_action::uuid is null or exists (
       select
       from oncue.bulk_runs as done
@@ -38,7 +38,7 @@ where live.env_id = :env_id::int
   and (:versions::text[] is null or run.version = any(:versions::text[]))
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
-  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and run.id between :lowest::uuid and :highest::uuid
   and (:bulk_action::uuid is null or exists (
       select
       from oncue.bulk_runs as done

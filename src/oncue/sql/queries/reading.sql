@@ -40,6 +40,28 @@ where run.env_id = :env_id::int
   )
 order by run.id;
 
+-- name: span_of_action :one Span
+-- Between which ids the runs are that a bulk action has cancelled or made; nothing is between those of one without any.
+select
+    coalesce((
+        select done.result_id
+        from oncue.bulk_runs as done
+        where done.env_id = :env_id::int
+          and done.action_id = :bulk_action::uuid
+          and done.result_id is not null
+        order by done.result_id
+        limit 1
+    ), 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) as lowest,
+    coalesce((
+        select done.result_id
+        from oncue.bulk_runs as done
+        where done.env_id = :env_id::int
+          and done.action_id = :bulk_action::uuid
+          and done.result_id is not null
+        order by done.result_id desc
+        limit 1
+    ), '00000000-0000-0000-0000-000000000000'::uuid) as highest;
+
 -- name: list_runs :many RunRow
 -- A page of runs, newest first, from below a cursor if there is one.
 select
@@ -56,7 +78,7 @@ where run.env_id = :env_id::int
   and (:versions::text[] is null or run.version = any(:versions::text[]))
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
-  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and run.id between :lowest::uuid and :highest::uuid
   and (:bulk_action::uuid is null or exists (
       select
       from oncue.bulk_runs as done
@@ -88,7 +110,7 @@ where run.env_id = :env_id::int
   and (:versions::text[] is null or run.version = any(:versions::text[]))
   and (:machines::text[] is null or run.machine = any(:machines::text[]))
   and (:regions::text[] is null or run.region = any(:regions::text[]))
-  and (:first_of_batch::uuid is null or run.id between :first_of_batch::uuid and :last_of_batch::uuid)
+  and run.id between :lowest::uuid and :highest::uuid
   and (:bulk_action::uuid is null or exists (
       select
       from oncue.bulk_runs as done
