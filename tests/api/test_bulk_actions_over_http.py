@@ -112,6 +112,7 @@ async def test_list_shows_the_newest_first(client: Client) -> None:
     ("body", "message"),
     [
         ({}, "action"),
+        ({"action": "cancel", "filter": {"tag": "a"}, "targetregion": "x"}, "targetregion"),
         ({"action": "delete", "runIds": ["run_1"]}, "action: found 'delete'; expected cancel or replay"),
         ({"action": "cancel"}, "filter, runIds: found neither; expected exactly one of them"),
         ({"action": "cancel", "filter": {"tag": "a"}, "runIds": []}, "filter, runIds: found both"),

@@ -60,6 +60,14 @@ async def test_column_that_could_not_be_hidden_is_refused(shared_client: Client,
     assert reply.body["error"].startswith(f"realtime.skipColumns[1]: found {column!r}; expected any of startedAt, ")
 
 
+async def test_misspelt_field_of_what_is_hidden_is_refused(shared_client: Client) -> None:
+    body = {"scopes": ["read:runs"], "realtime": {"skip_columns": ["payload"]}}
+
+    reply = await shared_client.post(MINT, body)
+
+    assert (reply.status, "skip_columns" in reply.body["error"]) == (400, True)
+
+
 async def test_claims_of_every_token_can_be_asked_for(client: Client, prod_client: Client) -> None:
     assert (await client.post("/api/v1/auth/jwt/claims")).body == {"sub": "1", "pub": True}
     assert (await prod_client.post("/api/v1/auth/jwt/claims")).body == {"sub": "2", "pub": True}

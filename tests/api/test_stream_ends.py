@@ -298,3 +298,27 @@ async def test_fault_of_reading_is_logged_without_its_message(
     assert "secret" not in record.getMessage()
     assert record.fields["error"] == "ValueError"  # type: ignore[attr-defined]
     assert "test_stream_ends.py" in record.fields["trace"]  # type: ignore[attr-defined]
+
+
+async def test_upload_ends_with_the_server_and_keeps_what_it_brought(database_url: str, db: Pool) -> None:
+    forever = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"1\n"
+        await forever.wait()
+
+    async def stored() -> bool:
+        return bool(await db.fetchval("select count(*) from oncue.stream_chunks") == 1)
+
+    async with served(database_url) as url:
+        client = Client(url)
+        run = await client.trigger("add")
+        path = f"/realtime/v1/streams/{run}/self/words"
+        sending = asyncio.create_task(client._session.post(path, data=lines()))
+        await eventually(stored, "the chunk is stored")
+
+    async with await sending as response:
+        assert response.status == 503
+        assert "about to stop; send what is left to another" in await response.text()
+    assert await stored()
+    await client._session.close()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oncue.api import turns
 from oncue.api.seats import Owner
 from oncue.api.turns import Turns
 from oncue.protocol.errors import RateLimited
@@ -50,7 +49,7 @@ class Visitors:
 
 @pytest.fixture
 async def visitors() -> AsyncIterator[Visitors]:
-    made = Visitors(Turns(2))
+    made = Visitors(Turns(2, longest_line=60))
     yield made
     for task in made.tasks:
         task.cancel()
@@ -92,11 +91,11 @@ async def test_who_leaves_the_line_keeps_nobody_waiting(visitors: Visitors) -> N
 
 
 async def test_line_of_one_token_has_an_end(visitors: Visitors) -> None:
-    for _ in range(turns._LONGEST_LINE):
+    for _ in range(60):
         visitors.come(PAGE)
     await visitors.rest()
 
-    with pytest.raises(RateLimited, match="200 subscriptions are being begun with this token; try again later"):
+    with pytest.raises(RateLimited, match="60 subscriptions are being begun with this token; try again later"):
         async with visitors.turns.turn(PAGE):
             pytest.fail("there was room")
     visitors.come(OTHER)

@@ -27,6 +27,12 @@ def test_one_value_is_not_taken_for_several(inside: FakeRun, function: Callable[
         function("words", value)
 
 
+@pytest.mark.parametrize("key", ["", ".", "..", "a\0", "x" * 257, 7])
+def test_key_that_could_not_be_read_is_refused(inside: FakeRun, key: Any) -> None:
+    with pytest.raises(ValueError, match=r"is not accepted; expected 1 to 256 characters, no NUL, not \. or \.\."):
+        streams.sync.append(key, 1)
+
+
 @pytest.mark.parametrize("function", [streams.append, streams.sync.append])
 def test_appended_value_has_its_limit(api: FakeApi, inside: FakeRun, function: Callable[..., Any]) -> None:
     with pytest.raises(PayloadTooLarge, match="a value of the stream 'words' has 600,002 bytes as JSON, and 524,288"):

@@ -39,6 +39,8 @@ _CHECK_SECONDS: Final = 60.0
 its NOTIFY."""
 _AT_ONCE: Final = 2
 """Snapshots that are read at a time: fewer than there are connections, which triggers and outcomes need."""
+_LONGEST_LINE: Final = 200
+"""Snapshots that wait for one token; one takes milliseconds, and clients come again."""
 _BREATH_ROWS: Final = 20
 _BREATH_BYTES: Final = 128 * 1024
 """That are encoded before anybody else may go on: a millisecond's work."""
@@ -76,7 +78,7 @@ class Feeds:
         self._feeds: dict[Subscription, Feed] = {}
         self._kept: Seats[Subscription] = Seats()
         self._held: Seats[asyncio.Future[None]] = Seats()
-        self._turns = Turns(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE, longest_line=_LONGEST_LINE)
         self._last: LastRows[Feed] = LastRows()
         self._sweeping: asyncio.TimerHandle | None = None
         self._checked = 0.0

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from oncue.api.rounds import Rounds
 from oncue.api.seats import Owner, count_down
+from oncue.api.turns import Turns
 from oncue.engine import run_streams
 from oncue.engine.run_streams import Chunk, Name
 from oncue.protocol import limits
@@ -26,6 +27,8 @@ from oncue.protocol.errors import NotFound, RateLimited, Unavailable
 
 _KEPT: Final = 1_000
 _KEPT_CHARS: Final = 256 * 1024
+_AT_ONCE: Final = 2
+"""Readers behind what is kept for whom is read at a time: triggers and outcomes need connections too."""
 _CHECK_SECONDS: Final = 60.0
 
 ReadTail: TypeAlias = Callable[[int, uuid.UUID, Name], Awaitable[run_streams.Tail]]
@@ -59,6 +62,7 @@ class Tails:
         """Readers, by environment."""
         self._owned: Counter[Owner] = Counter()
         """Those of public access tokens."""
+        self._turns = Turns(_AT_ONCE)
         self._closed = False
 
     def __len__(self) -> int:
@@ -112,7 +116,7 @@ class Tails:
         except BaseException:
             leave()
             raise
-        return Reader(tail, tail.end if first is None else first, self._next, leave)
+        return Reader(tail, tail.end if first is None else first, functools.partial(self._next, owner), leave)
 
     def close(self) -> None:
         """Let all readers go; they are to come back, elsewhere."""
@@ -121,7 +125,7 @@ class Tails:
             for tail in tails.values():
                 tail.wake()
 
-    async def _next(self, tail: "_Tail", at: int, seconds: float) -> Sequence[Chunk] | None:
+    async def _next(self, owner: Owner, tail: "_Tail", at: int, seconds: float) -> Sequence[Chunk] | None:
         """Return the chunks from a number on, none when the time is up; None where there will be no more."""
         if at >= tail.end and not tail.has_ended and not self._closed:
             await tail.wait(seconds)
@@ -129,7 +133,8 @@ class Tails:
             raise _closing()
         if at < tail.begin:
             # Chunks that were there are gone with their run, and no others will take their places.
-            return await self._read_chunks(tail.environment, tail.run, tail.name, at) or None
+            async with self._turns.turn(owner):
+                return await self._read_chunks(tail.environment, tail.run, tail.name, at) or None
         if at < tail.end:
             return tail.kept(at)
         return None if tail.has_ended else ()

@@ -8,22 +8,23 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 from weakref import WeakValueDictionary
 
 from oncue.api.seats import Owner, count_down
 from oncue.protocol.errors import RateLimited
 
-_LONGEST_LINE: Final = 200
-"""Of one token; a turn takes milliseconds, and clients come again."""
-
 
 class Turns:
     """Turns, and who waits for one."""
 
-    def __init__(self, at_once: int) -> None:
-        """Begin with all of them free."""
-        self._places = asyncio.Semaphore(at_once)
+    def __init__(self, at_once: int, *, longest_line: int | None = None) -> None:
+        """Begin with all of them free.
+
+        Args:
+            at_once: How many there are.
+            longest_line: How many may wait with one token; None: any number.
+        """
+        self._places, self._longest_line = asyncio.Semaphore(at_once), longest_line
         self._own: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         """Of tokens, for as long as somebody holds or awaits them."""
         self._lines: Counter[Owner] = Counter()
@@ -43,8 +44,8 @@ class Turns:
         own = self._own.get(owner)
         if own is None:
             own = self._own[owner] = asyncio.Lock()
-        if self._lines[owner] >= _LONGEST_LINE:
-            raise RateLimited(f"{_LONGEST_LINE} subscriptions are being begun with this token; try again later")
+        if self._longest_line is not None and self._lines[owner] >= self._longest_line:
+            raise RateLimited(f"{self._longest_line} subscriptions are being begun with this token; try again later")
         self._lines[owner] += 1
         try:
             async with own, self._places:

@@ -31,7 +31,7 @@ Target: TypeAlias = Literal["self", "parent", "root"]
 
 PAGE: Final = 500
 """Chunks that are read at once."""
-PAGE_CHARS: Final = 1024 * 1024
+PAGE_BYTES: Final = 1024 * 1024
 """No more are read once they have so many characters."""
 
 
@@ -119,8 +119,10 @@ def check_key(key: str) -> None:
     """Refuse a key that no stream can have.
 
     Raises:
-        BadRequest: It is too long, or cannot be stored.
+        BadRequest: It is too long, or cannot be stored; or clients would read another address, as of ``..``.
     """
+    if key in {".", ".."}:
+        raise BadRequest(f"stream: found {key!r}, which clients leave out of an address; expected another name")
     if not 1 <= len(key) <= limits.MAX_STREAM_KEY_LENGTH or not names.is_storable(key):
         raise BadRequest(
             f"stream: found {key[:60]!r} of {len(key)} characters; expected 1 to {limits.MAX_STREAM_KEY_LENGTH}"
@@ -259,7 +261,7 @@ async def read(tx: Tx, environment_id: int, run: uuid.UUID, name: Name, *, first
     """Return chunks from a number on, in order: at most ``PAGE``, and none once they are large."""
     query = _read_inputs if name.is_input else _read_chunks
     return await query(
-        tx, env_id=environment_id, run_id=run, key=name.key, first=first, limit=PAGE, max_chars=PAGE_CHARS
+        tx, env_id=environment_id, run_id=run, key=name.key, first=first, limit=PAGE, max_bytes=PAGE_BYTES
     )
 
 

@@ -54,7 +54,9 @@ class BulkFilter(
     period: str | None = None
 
 
-class CreateBulkActionRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
+class CreateBulkActionRequest(
+    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
     """Something is to be done to the runs that match a filter, or to some that are named: exactly one of both."""
 
     action: _Kind

@@ -8,8 +8,8 @@ ISSUER: Final = "https://id.trigger.dev"
 AUDIENCE: Final = "https://api.trigger.dev"
 
 
-class Realtime(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What subscriptions made with a token are not shown."""
+class Realtime(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True):
+    """What subscriptions made with a token are not shown; with a wrong name for it they would be."""
 
     skip_columns: list[str] = []
 

@@ -10,7 +10,7 @@ Life of a run, this module's part::
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeAlias, Unpack
 
-from oncue.protocol import durations, limits
+from oncue.protocol import durations, limits, names
 from oncue.protocol.bulk_actions import (
     BulkAction,
     BulkActionKind,
@@ -219,8 +219,10 @@ def _wish(
             f"{found} given to runs.bulk.{kind}; expected either runs=[...] or a filter such as tag=..., "
             "to say which runs are meant"
         )
-    if runs is not None and (isinstance(runs, str) or not 1 <= len(runs) <= limits.MAX_BULK_RUN_IDS):
+    if runs is not None and not 1 <= _count(runs) <= limits.MAX_BULK_RUN_IDS:
         raise ValueError(f"runs={runs!r} is not accepted; expected a list of 1 to {limits.MAX_BULK_RUN_IDS} runs")
+    if name is not None and not names.is_storable(name):
+        raise ValueError(f"name={name!r} is not accepted; expected a text")
     return CreateBulkActionRequest(
         action=kind,
         filter=None if runs is not None else run_filters.as_body(query),
@@ -228,6 +230,11 @@ def _wish(
         name=name,
         target_region=target_region,
     )
+
+
+def _count(runs: object) -> int:
+    """Return how many runs a list has; of what is none 0."""
+    return len(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else 0
 
 
 def _made(wish: CreateBulkActionRequest) -> Flow[BulkAction]:

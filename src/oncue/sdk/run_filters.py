@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypedDict, get_args
 
 import msgspec
 
-from oncue.protocol import durations
+from oncue.protocol import durations, names
 from oncue.protocol.bulk_actions import BulkAction, BulkFilter
 from oncue.protocol.durations import Duration
 from oncue.protocol.machines import Machine
@@ -163,7 +163,7 @@ def _values(name: str, value: object) -> str:
         raise ValueError(f"{name}={value!r} is empty; expected one value or several, or None for all")
     for text in texts:
         # Several values travel joined by commas, so a comma inside one would be read as two.
-        if not isinstance(text, str) or not text or "," in text:
+        if not isinstance(text, str) or not text or "," in text or not names.is_storable(text):
             raise ValueError(f"{name}={value!r} is not accepted; expected one text or several, without commas")
         if name == "status" and text not in get_args(ApiStatus):
             raise ValueError(f"status={text!r} is not a status; expected one of {', '.join(get_args(ApiStatus))}")

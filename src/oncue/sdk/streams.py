@@ -324,9 +324,14 @@ def _running(otherwise: str) -> str:
 
 
 def _checked(key: object) -> str:
-    if not isinstance(key, str) or not 1 <= len(key) <= limits.MAX_STREAM_KEY_LENGTH or not names.is_storable(key):
+    if (
+        not isinstance(key, str)
+        or not 1 <= len(key) <= limits.MAX_STREAM_KEY_LENGTH
+        or not names.is_storable(key)
+        or key in {".", ".."}
+    ):
         raise ValueError(
-            f"key={key!r} is not accepted; expected 1 to {limits.MAX_STREAM_KEY_LENGTH} characters, no NUL"
+            f"key={key!r} is not accepted; expected 1 to {limits.MAX_STREAM_KEY_LENGTH} characters, no NUL, not . or .."
         )
     return key
 

@@ -74,6 +74,20 @@ async def ingest(call: Call, _: None) -> Answer:
     # Whoever names neither itself nor a chunk sends nothing again.
     writer = name_of(call, b"x-client-id", _DEFAULT_WRITER if part else uuid.uuid4().hex)
     run = await _target(call, _whose(call))
+    taking = asyncio.create_task(_take(call, run, key, writer, part), name="oncue-ingest")
+    try:
+        with call.services.cancelled_by_drain(taking):
+            await asyncio.wait([taking])
+    finally:
+        taking.cancel()
+    if taking.cancelled():
+        raise Unavailable("the server is about to stop; send what is left to another")
+    await taking
+    return Answer(ChunksTaken())
+
+
+async def _take(call: Call, run: uuid.UUID, key: str, writer: str, part: int) -> None:
+    """Store chunks as they arrive."""
     async with aclosing(_groups(bodies.lines(call.receive, limits.MAX_CHUNK_BYTES))) as groups:
         async for lines in groups:
             chunks, refused = _chunks(lines, part)
@@ -82,7 +96,6 @@ async def ingest(call: Call, _: None) -> Answer:
             if refused is not None:
                 raise refused
             part += len(chunks)
-    return Answer(ChunksTaken())
 
 
 async def last_chunk(call: Call, _: None) -> Answer:

@@ -84,12 +84,13 @@ where run.env_id = :env_id::int
   and run.id = :run_id::uuid;
 
 -- name: read_chunks :many Chunk
--- Chunks from a number on, in order, until they are many or large.
+-- Chunks from a number on, in order, until they are many or large. Bytes are counted and no characters: for that what is
+-- not returned would have to be read.
 select seen.number, seen.created_at, seen.data
 from (
     select
         chunk.number, chunk.created_at, chunk.data,
-        sum(length(chunk.data)) over (order by chunk.number) - length(chunk.data) as before
+        sum(octet_length(chunk.data)) over (order by chunk.number) - octet_length(chunk.data) as before
     from (
         select each.number, each.created_at, each.data
         from oncue.stream_chunks as each
@@ -101,7 +102,7 @@ from (
         limit :limit::int
     ) as chunk
 ) as seen
-where seen.before < :max_chars::bigint
+where seen.before < :max_bytes::bigint
 order by seen.number;
 
 -- name: hold_run_alone :maybe RunState
@@ -154,7 +155,7 @@ select seen.number, seen.created_at, seen.data
 from (
     select
         chunk.number, chunk.created_at, chunk.data,
-        sum(length(chunk.data)) over (order by chunk.number) - length(chunk.data) as before
+        sum(octet_length(chunk.data)) over (order by chunk.number) - octet_length(chunk.data) as before
     from (
         select each.number, each.created_at, each.data
         from oncue.run_inputs as each
@@ -166,5 +167,5 @@ from (
         limit :limit::int
     ) as chunk
 ) as seen
-where seen.before < :max_chars::bigint
+where seen.before < :max_bytes::bigint
 order by seen.number;
