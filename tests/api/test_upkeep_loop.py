@@ -138,3 +138,27 @@ async def test_nudged_chore_does_not_wait_for_its_turn(db: Pool) -> None:
         await turns.get()
 
     await upkeep.stop()
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_stop_in_the_moment_of_a_nudge_is_a_stop(db: Pool, steps: int) -> None:
+    done = asyncio.Event()
+
+    async def rare(_: Pool) -> Effects:
+        done.set()
+        return Effects()
+
+    upkeep = Upkeep(
+        db, apply=lambda _: None, patience=MOMENT, chores=[Chore("rare", datetime.timedelta(hours=1), rare)]
+    )
+    upkeep.start()
+    await until(done)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    upkeep.wake()
+    upkeep._nudges["rare"].set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await upkeep.stop()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, cast
 
 import uvicorn
@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from oncue import telemetry
-from oncue.api import answers
+from oncue.api import answers, moments
 from oncue.api.app import create_app
 from oncue.api.settings import ServerSettings
 from oncue.protocol.errors import SettingsError
@@ -161,8 +161,7 @@ class _Server(uvicorn.Server):
         ticks = 0
         while not await self.on_tick(ticks):
             ticks += _TICKS_A_SECOND
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1)
+            await moments.passed(self._stopping, 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is held, let requests in progress end, and break off those that have not in time.

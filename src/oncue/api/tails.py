@@ -10,13 +10,13 @@ Life of a run, this module's part::
 """
 
 import asyncio
-import contextlib
 import functools
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
+from oncue.api import moments
 from oncue.api.rounds import Rounds
 from oncue.api.seats import Owner, count_down
 from oncue.api.turns import Turns
@@ -247,8 +247,7 @@ class _Tail:
 
     async def wait(self, seconds: float) -> None:
         """Return when something changed, or the time is up."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+        await moments.passed(self._changed, seconds)
 
     def wake(self) -> None:
         """Let readers look."""

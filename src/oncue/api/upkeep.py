@@ -13,10 +13,10 @@ import asyncio
 import datetime
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from oncue import telemetry
+from oncue.api import moments
 from oncue.engine import upkeep
 from oncue.engine.events import Effects
 from oncue.engine.upkeep import Chore
@@ -91,8 +91,7 @@ class Upkeep:
             self._apply(effects)
             await asyncio.sleep(_SHORTEST_SLEEP_SECONDS)
             left = _LONGEST_SLEEP_SECONDS if wait is None else wait.total_seconds() - _SHORTEST_SLEEP_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._sooner.wait(), min(max(left, 0.0), _LONGEST_SLEEP_SECONDS))
+            await moments.passed(self._sooner, min(max(left, 0.0), _LONGEST_SLEEP_SECONDS))
 
     async def _repeat(self, chore: Chore) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
@@ -111,8 +110,7 @@ class Upkeep:
             else:
                 backoff = _FIRST_BACKOFF_SECONDS
                 nudged = self._nudges[chore.name]
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(nudged.wait(), _spread(chore.every))
+                await moments.passed(nudged, _spread(chore.every))
                 nudged.clear()
 
     async def _back_off(self, chore: str, error: Exception, pause: float) -> float:

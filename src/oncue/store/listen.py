@@ -101,8 +101,10 @@ class Listener:
 
     async def _until_lost(self, lost: asyncio.Event) -> None:
         while self._connection is not None:
+            # Not asyncio.wait_for, which may take a cancellation for the end of the wait before Python 3.12.
             with suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), _PROBE_SECONDS)
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    await lost.wait()
                 return
             try:
                 await self._connection.execute("select 1", timeout=_PROBE_SECONDS)
